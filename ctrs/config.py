@@ -1,0 +1,75 @@
+"""Every number that changes a result, typed, named with its unit, and sourced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ctrs.types import Triple
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntakeConfig:
+    """What is accepted from a folder or archive."""
+
+    # A thin-slice study with all its reconstructions has 1,000 to 5,000 files.
+    max_files: int = 20_000
+    max_unpacked_bytes: int = 8 * 1024**3
+    # Deflate reaches about 1000:1 on zeros; CT rarely passes 10:1.
+    max_compression_ratio: float = 200.0
+    max_matrix: int = 2048  # rows or columns; clinical CT has 512 or 1024
+    min_slices: int = 16  # fewer cannot cover a chest at an accepted spacing
+    max_slice_spacing_mm: float = 10.0
+    # Relative; highdicom's default for "regularly spaced".
+    spacing_tolerance: float = 0.01
+    # Degrees between the slice normal and the patient's long axis before it is not axial.
+    max_obliquity_deg: float = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairConfig:
+    """When two scans are a pair. The width of the windows is ours: the paper gives none."""
+
+    green_days: tuple[int, int] = (63, 105)  # about 12 weeks
+    amber_days: tuple[int, int] = (42, 140)  # 6 to 20 weeks; outside: not assessable
+    assumed_days: int = 84  # used, with a remark, where the interval is unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """The model's grid: the thorax around the lungs, the same for training and inference."""
+
+    spacing_mm: Triple = (3.0, 3.0, 3.0)  # (z, y, x)
+    # 312 x 264 x 360 mm: holds the lungs of a tall man with the chest wall; multiples of 8.
+    shape: tuple[int, int, int] = (104, 88, 120)
+    window_hu: tuple[float, float] = (-1000.0, 400.0)
+    version: str = "1"  # raise it when the same scan would be prepared differently
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChestConfig:
+    """When a scan counts as a chest, by the lungs found in it."""
+
+    lung_hu: tuple[float, float] = (-1000.0, -400.0)
+    min_lung_ml: float = 900.0  # both lungs; a small adult breathing out has about 1,500
+    min_lung_height_mm: float = 120.0
+    # Slices in which lung reaches the first or last slice mean that a part is cut off.
+    max_cut_area_ratio: float = 0.35
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZoneConfig:
+    """When an answer is given with caution or not at all. Limits from our own reasoning."""
+
+    amber_slice_spacing_mm: float = 5.0
+    amber_interval_width: float = 0.25
+    amber_ood_percentile: float = 95.0
+    red_members_range: float = 0.40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    intake: IntakeConfig = IntakeConfig()
+    pair: PairConfig = PairConfig()
+    prepare: PrepareConfig = PrepareConfig()
+    chest: ChestConfig = ChestConfig()
+    zone: ZoneConfig = ZoneConfig()
