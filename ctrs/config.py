@@ -52,8 +52,11 @@ class ChestConfig:
     lung_hu: tuple[float, float] = (-1000.0, -400.0)
     min_lung_ml: float = 900.0  # both lungs; a small adult breathing out has about 1,500
     min_lung_height_mm: float = 120.0
-    # Slices in which lung reaches the first or last slice mean that a part is cut off.
-    max_cut_area_ratio: float = 0.35
+    # Lung area in an end slice over the largest area; above it a part is cut off.
+    amber_cut_ratio: float = 0.25
+    red_cut_ratio: float = 0.60
+    # The left lung has about 45 % of the volume; below this a whole lung is missing.
+    min_smaller_side: float = 0.10
 
 
 @dataclass(frozen=True, kw_only=True)

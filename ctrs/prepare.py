@@ -1,0 +1,143 @@
+"""`Volume` on the scanner's grid → `PreparedScan` on the model's grid around the lungs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from ctrs.config import ChestConfig, PrepareConfig
+from ctrs.lungs import Chest, describe_chest, find_lungs
+from ctrs.types import Array, Mask, PreparedScan, Triple, Volume
+
+AIR_HU = -1024.0
+
+
+def prepare(
+    volume: Volume, config: PrepareConfig, chest_config: ChestConfig
+) -> tuple[PreparedScan, Chest]:
+    """Average down to the model's spacing, find the lungs, cut the model's box around them.
+
+    The same function feeds training and inference. Nothing is random.
+
+    Returns:
+        The prepared scan, and the measurements of the chest by which the caller decides
+        whether it may be scored. Without lungs the box lies in the middle of the scan.
+    """
+    coarse, start = downsample(volume.hu, volume.spacing, config.spacing_mm)
+    lungs = find_lungs(coarse, config.spacing_mm, chest_config)
+    corner = _corner(lungs, config.shape)
+    image = _cut(coarse, corner, config.shape, AIR_HU)
+    prepared = PreparedScan(
+        image=window(image, config.window_hu),
+        lungs=_cut(lungs, corner, config.shape, False),
+        origin=tuple(
+            s + c * mm for s, c, mm in zip(start, corner, config.spacing_mm, strict=True)
+        ),  # type: ignore[arg-type]
+        spacing=config.spacing_mm,
+    )
+    return prepared, describe_chest(lungs, config.spacing_mm)
+
+
+def onto_model_grid(values: Array, spacing: Triple, prepared: PreparedScan) -> Array:
+    """Bring values on a scan's grid (a truth mask, say) to the grid of its prepared scan.
+
+    Returns:
+        Shape of ``prepared.image``; a mask becomes the share of each voxel that it covers.
+    """
+    coarse, start = downsample(values, spacing, prepared.spacing)
+    z, y, x = (
+        round((o - s) / mm)
+        for o, s, mm in zip(prepared.origin, start, prepared.spacing, strict=True)
+    )
+    z_n, y_n, x_n = prepared.image.shape
+    return _cut(coarse, (z, y, x), (z_n, y_n, x_n), 0.0)
+
+
+def onto_scan_grid(values: Array, prepared: PreparedScan, volume: Volume) -> Array:
+    """Bring a map on the model's grid back to the grid of the scan it was prepared from.
+
+    Returns:
+        Shape of ``volume.hu``; 0 outside the model's box.
+    """
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(prepared.spacing[::-1])
+    image.SetOrigin(prepared.origin[::-1])
+    resampled = sitk.Resample(
+        image,
+        volume.hu.shape[::-1],
+        sitk.Transform(),
+        sitk.sitkLinear,
+        (0.0, 0.0, 0.0),
+        volume.spacing[::-1],
+        image.GetDirection(),
+        0.0,
+    )
+    return np.asarray(sitk.GetArrayFromImage(resampled), np.float32)
+
+
+def downsample(hu: Array, spacing: Triple, new_spacing: Triple) -> tuple[Array, Triple]:
+    """Resample to ``new_spacing``, averaging where the grid becomes coarser.
+
+    Averaging first keeps the noise of a sharp kernel from folding into the coarse grid.
+
+    Returns:
+        HU on the new grid, and the centre of its first voxel in mm from the centre of the
+        first voxel of ``hu``, ``(z, y, x)``.
+    """
+    image = sitk.GetImageFromArray(hu)  # sitk reads (z, y, x) arrays as x, y, z images
+    image.SetSpacing(spacing[::-1])
+    factors = [max(1, int(new / old)) for old, new in zip(spacing, new_spacing, strict=True)]
+    shrunk = sitk.BinShrink(image, factors[::-1])
+    # ITK leaves the centre of the first bin where the first voxel was: put it where it is.
+    start = tuple(0.5 * (f - 1) * mm for f, mm in zip(factors, spacing, strict=True))
+    shrunk.SetOrigin(start[::-1])
+    shrunk.SetSpacing([f * mm for f, mm in zip(factors, spacing, strict=True)][::-1])
+    size = [
+        max(1, round((n - 1) * old / new) + 1)
+        for n, old, new in zip(shrunk.GetSize(), shrunk.GetSpacing(), new_spacing[::-1], strict=True)
+    ]
+    resampled = sitk.Resample(
+        shrunk,
+        size,
+        sitk.Transform(),
+        sitk.sitkLinear,
+        shrunk.GetOrigin(),
+        new_spacing[::-1],
+        shrunk.GetDirection(),
+        AIR_HU,
+    )
+    return sitk.GetArrayFromImage(resampled), start  # type: ignore[return-value]
+
+
+def window(hu: Array, window_hu: tuple[float, float]) -> Array:
+    """Clip to the window and rescale to [0, 1]: 0 at its lower end, 1 at its upper end."""
+    low, high = window_hu
+    return ((np.clip(hu, low, high) - low) / (high - low)).astype(np.float32)
+
+
+def _corner(lungs: Mask, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """First voxel of the box whose centre is the centre of the lungs' bounding box."""
+    found = np.argwhere(lungs)
+    low, high = (found.min(0), found.max(0)) if found.size else (np.zeros(3), lungs.shape)
+    z, y, x = (round((a + b + 1 - n) / 2) for a, b, n in zip(low, high, shape, strict=True))
+    return z, y, x
+
+
+def _cut(
+    array: npt.NDArray[Any],
+    corner: tuple[int, int, int],
+    shape: tuple[int, int, int],
+    fill: float,
+) -> npt.NDArray[Any]:
+    """Cut a box out of ``array``; where the box leaves the array it holds ``fill``."""
+    box = np.full(shape, fill, array.dtype)
+    source, target = [], []
+    for start, length, available in zip(corner, shape, array.shape, strict=True):
+        low, high = max(start, 0), min(start + length, available)
+        source.append(slice(low, max(high, low)))
+        target.append(slice(low - start, max(high, low) - start))
+    box[tuple(target)] = array[tuple(source)]
+    return box
