@@ -226,6 +226,23 @@ class Biomarker:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What the networks alone say about a prepared pair, before any rule of ours.
+
+    Attributes:
+        curve: With its 90 % interval; its value at 12 months is the score.
+        members: Survival at 12 months by each network of the ensemble.
+        ood_percentile: Share of training pairs (0-100) that look more usual than this one.
+        biomarkers: By name; at least ``tumour_volume`` in ml.
+    """
+
+    curve: PredictedCurve
+    members: tuple[float, ...]
+    ood_percentile: float
+    biomarkers: dict[str, Biomarker]
+
+
+@dataclass(frozen=True)
 class ResponseScore:
     """What the model says about one scan pair.
 

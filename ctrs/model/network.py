@@ -16,6 +16,7 @@ from torch.nn import functional
 from ctrs.config import PrepareConfig
 
 WIDTHS = (24, 48, 96)
+RARE = 4.0  # logits start here below zero: few voxels are tumour or fluid
 MEDIASTINUM_HU = (-160.0, 240.0)
 EMPHYSEMA_HU = -950.0
 MUSCLE_HU = (0.0, 130.0)
@@ -53,7 +54,7 @@ class Perceiver(nn.Module):
         x2 = self.down2(x1)
         x1 = self.up1(torch.cat([_double(x2), x1], dim=1))
         x0 = self.up2(torch.cat([_double(x1), x0], dim=1))
-        return Perception(x0, self.maps(x0))
+        return Perception(x0, self.maps(x0) - RARE)
 
 
 class _Residual(nn.Module):

@@ -1,0 +1,202 @@
+"""The trained networks behind the `ctrs.score.Model` protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ctrs.model.network import (
+    EDGES_MONTHS,
+    MEASURES,
+    Foreseer,
+    Perceiver,
+    describe_pair,
+    measure,
+    pool,
+    survival,
+)
+from ctrs.model.weights import FORESEERS, PERCEIVER, Card, check_files, read_card
+from ctrs.types import Biomarker, PredictedCurve, Prediction, PreparedScan
+
+logger = logging.getLogger(__name__)
+
+BIOMARKERS = {
+    "tumour_volume": ("tumour_ml", "ml"),
+    "pleural_effusion": ("effusion_ml", "ml"),
+    "lung_volume": ("lung_ml", "ml"),
+    "emphysema": ("emphysema_share", "share of lung"),
+}
+
+
+class Seen(NamedTuple):
+    """One scan after the first network, each with a leading axis of 1."""
+
+    measures: Tensor  # (1, 10)
+    deep: Tensor  # (1, 48)
+
+
+class Ensemble:
+    """One `Perceiver` and several `Foreseer`, with calibration and interval from the card."""
+
+    def __init__(
+        self, card: Card, perceiver: Perceiver, foreseers: list[Foreseer], device: torch.device
+    ) -> None:
+        self.card = card
+        self.version = card.version
+        self.cut_off = card.cut_off
+        self.perceiver = perceiver.eval().to(device, memory_format=torch.channels_last_3d)
+        self.foreseers = [net.eval() for net in foreseers]
+        self._device = device
+
+    @property
+    def device(self) -> str:
+        return self._device.type
+
+    @torch.inference_mode()
+    def __call__(
+        self, baseline: PreparedScan, follow_up: PreparedScan, interval_days: float
+    ) -> Prediction:
+        """Predict survival from a prepared pair; see `ctrs.types.Prediction`."""
+        before, after = self.see(baseline), self.see(follow_up)
+        prediction = self.foresee(pair_inputs(before, after), interval_days)
+        biomarkers = _biomarkers(before.measures[0], after.measures[0])
+        return replace(prediction, biomarkers=biomarkers)
+
+    @torch.inference_mode()
+    def foresee(self, inputs: Tensor, interval_days: float) -> Prediction:
+        """The second half alone: `pair_inputs` of one pair, (1, 116); no biomarkers."""
+        days = torch.tensor([float(interval_days)])
+        curves = torch.cat([self.calibrated(net(inputs, days)) for net in self.foreseers])
+        return Prediction(
+            curve=self._curve(curves),
+            members=tuple(float(s) for s in curves[:, EDGES_MONTHS.index(12.0)]),
+            ood_percentile=self._unusual(inputs),
+            biomarkers={},
+        )
+
+    def see(self, scan: PreparedScan) -> Seen:
+        """Run the first network on one scan; on the CPU if the GPU has no memory left."""
+        image, lungs = _tensor(scan.image), _tensor(scan.lungs)
+        try:
+            return self._see(image, lungs, scan.voxel_ml)
+        except torch.OutOfMemoryError:
+            logger.warning("The GPU ran out of memory: going on with the CPU")
+            self._device = torch.device("cpu")
+            self.perceiver.to(self._device)
+            return self._see(image, lungs, scan.voxel_ml)
+
+    def _see(self, image: Tensor, lungs: Tensor, voxel_ml: float) -> Seen:
+        on_device = image.to(self._device, memory_format=torch.channels_last_3d)
+        with half_precision(self._device):
+            features, logits = self.perceiver(on_device)
+        return look(image, lungs, features.float().cpu(), logits.float().cpu(), voxel_ml)
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Hazard logits → calibrated survival at `EDGES_MONTHS`: (B, 9) -> (B, 9)."""
+        hazard = -torch.log(survival(logits).clamp(1e-6, 1 - 1e-6))
+        c = self.card.calibration
+        return torch.exp(-torch.exp(c["intercept"] + c["slope"] * torch.log(hazard)))
+
+    def _curve(self, members: Tensor) -> PredictedCurve:
+        """Mean of the members on the logit scale, with the card's interval around it."""
+        logits = torch.logit(members.double().clamp(1e-4, 1 - 1e-4))
+        middle = logits.mean(0)
+        spread = 1.645 * logits.std(0, correction=1) if len(members) > 1 else 0.0 * middle
+        half = torch.hypot(spread, torch.full_like(spread, self.card.interval_logit))
+        lower, curve, upper = (
+            np.minimum.accumulate(torch.sigmoid(x).numpy())
+            for x in (middle - half, middle, middle + half)
+        )
+        return PredictedCurve(
+            months=(0.0, *EDGES_MONTHS),
+            survival=(1.0, *map(float, curve)),
+            lower=(1.0, *map(float, lower)),
+            upper=(1.0, *map(float, upper)),
+        )
+
+    def _unusual(self, inputs: Tensor) -> float:
+        distance = distance_from_usual(inputs, self.foreseers[0])
+        return float(np.interp(distance, self.card.ood_distances, np.arange(101)))
+
+
+def look(
+    image: Tensor, lungs: Tensor, features: Tensor, logits: Tensor, voxel_ml: float
+) -> Seen:
+    """Measure and pool what the first network saw."""
+    tumour, effusion = torch.sigmoid(logits).split(1, dim=1)
+    measures = measure(image, lungs, tumour, effusion, voxel_ml)
+    return Seen(measures, pool(features, lungs, tumour))
+
+
+def pair_inputs(before: Seen, after: Seen) -> Tensor:
+    """What the second network gets: measurements first, then deep features, (B, 20 + 96)."""
+    described = describe_pair(before.measures, after.measures)
+    return torch.cat([described, before.deep, after.deep - before.deep], dim=1)
+
+
+def distance_from_usual(inputs: Tensor, net: Foreseer) -> npt.NDArray[np.float64]:
+    """Root mean square of the standardised measurements: (B, …) -> (B,); 1 is usual."""
+    z = ((inputs - net.centre) / net.scale)[:, : net.measures]
+    return np.asarray(z.double().square().mean(1).sqrt().numpy())
+
+
+def _tensor(array: npt.NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.asarray(array, np.float32))[None, None]  # -> (1, 1, Z, Y, X)
+
+
+def _biomarkers(before: Tensor, after: Tensor) -> dict[str, Biomarker]:
+    return {
+        name: Biomarker(
+            float(before[MEASURES.index(measured)]), float(after[MEASURES.index(measured)]), unit
+        )
+        for name, (measured, unit) in BIOMARKERS.items()
+    }
+
+
+@contextlib.contextmanager
+def half_precision(device: torch.device) -> Iterator[None]:
+    """bfloat16 where the processor is fast at it: every GPU we run on, and recent CPUs."""
+    with torch.autocast(device.type, torch.bfloat16):
+        yield
+
+
+def choose_device(wanted: str) -> torch.device:
+    """``"cpu"``, ``"cuda"`` or ``"auto"``: the GPU when there is one."""
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+def load_ensemble(folder: Path, device: str = "auto") -> Ensemble:
+    """Load weights from ``folder``.
+
+    Raises:
+        WeightsUnusable: See `ctrs.model.weights`.
+    """
+    card = read_card(folder)
+    check_files(folder, card)
+    perceiver = Perceiver()
+    perceiver.load_state_dict(load_file(folder / PERCEIVER))
+    return Ensemble(card, perceiver, _foreseers(folder, card), choose_device(device))
+
+
+def _foreseers(folder: Path, card: Card) -> list[Foreseer]:
+    tensors = load_file(folder / FORESEERS)
+    nets = []
+    for member in range(card.members):
+        net, prefix = Foreseer(), f"{member}."
+        net.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        )
+        nets.append(net)
+    return nets

@@ -1,0 +1,185 @@
+"""Training the first network: where is tumour, where is fluid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from monai.losses.dice import DiceCELoss
+from torch import Tensor
+from torch.nn import functional
+
+from ctrs.model.network import HU_HIGH, HU_LOW, Perceiver
+from ctrs.trial.backgrounds import Background, paint_background
+from ctrs.trial.bank import load_prepared
+
+CROP = (72, 72, 88)  # voxels, (z, y, x); multiples of 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceiveConfig:
+    """How the first network is trained."""
+
+    steps: int = 3000
+    batch: int = 2
+    learning_rate: float = 2e-3
+    background_share: float = 0.4  # of samples, where there are real backgrounds
+    save_every: int = 250
+
+
+class Sample(NamedTuple):
+    """(1, Z, Y, X) image in [0, 1]; (2, …) shares of tumour and fluid; (1, …) where to learn."""
+
+    image: Tensor
+    truth: Tensor
+    learn: Tensor
+
+
+def train_perceiver(
+    trial: Path,
+    patients: list[str],
+    backgrounds: list[Background],
+    checkpoint: Path,
+    device: torch.device,
+    config: PerceiveConfig,
+    seed: int,
+    progress: Callable[[str], None],
+) -> Perceiver:
+    """Train, or go on from ``checkpoint``; the same seed gives the same network."""
+    torch.manual_seed(seed)
+    net = Perceiver().to(device, memory_format=torch.channels_last_3d)
+    optimiser = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=config.steps + 1, pct_start=0.1
+    )
+    start = _resume(checkpoint, net, optimiser, schedule)
+    loss_of = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0, batch=True)
+    running = 0.0
+    for step in range(start, config.steps):
+        batch = _batch(trial, patients, backgrounds, config, seed, step)
+        loss = _step(net, optimiser, loss_of, Sample(*(t.to(device) for t in batch)))
+        schedule.step()
+        running = 0.98 * running + 0.02 * loss if step > start else loss
+        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+            progress(f"perceive {step + 1}/{config.steps}: loss {running:.3f}")
+            _save(checkpoint, step + 1, net, optimiser, schedule)
+    return net.eval()
+
+
+def _step(
+    net: Perceiver, optimiser: torch.optim.Optimizer, loss_of: DiceCELoss, batch: Sample
+) -> float:
+    with torch.autocast(batch.image.device.type, torch.bfloat16):
+        logits = net(batch.image.contiguous(memory_format=torch.channels_last_3d)).logits
+    # Where nothing may be learnt the answer is fixed at "surely nothing", and so is the truth.
+    learn = batch.learn
+    loss: Tensor = loss_of(logits.float() * learn - 12.0 * (1 - learn), batch.truth * learn)
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _save(
+    checkpoint: Path,
+    step: int,
+    net: Perceiver,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    state = {
+        "step": step,
+        "net": net.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "schedule": schedule.state_dict(),
+    }
+    torch.save(state, checkpoint.with_suffix(".part"))
+    checkpoint.with_suffix(".part").replace(checkpoint)
+
+
+def _resume(
+    checkpoint: Path,
+    net: Perceiver,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> int:
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint, weights_only=True)
+    net.load_state_dict(state["net"])
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    return int(state["step"])
+
+
+# --- Samples --------------------------------------------------------------------------------
+
+
+def _batch(
+    trial: Path,
+    patients: list[str],
+    backgrounds: list[Background],
+    config: PerceiveConfig,
+    seed: int,
+    step: int,
+) -> Sample:
+    rng = np.random.default_rng([seed, step])
+    samples = [_sample(trial, patients, backgrounds, config, rng) for _ in range(config.batch)]
+    images, truths, learns = zip(*samples, strict=True)
+    return Sample(torch.stack(images), torch.stack(truths), torch.stack(learns))
+
+
+def _sample(
+    trial: Path,
+    patients: list[str],
+    backgrounds: list[Background],
+    config: PerceiveConfig,
+    rng: np.random.Generator,
+) -> Sample:
+    if backgrounds and rng.random() < config.background_share:
+        background = backgrounds[int(rng.integers(len(backgrounds)))]
+        hu, tumour = paint_background(background, rng)
+        image = np.clip((hu - HU_LOW) / (HU_HIGH - HU_LOW), 0, 1)
+        truth = np.stack([tumour, np.zeros_like(tumour)]).astype(np.float32)
+        learn = ~background.ignore
+    else:
+        arrays = load_prepared(trial, patients[int(rng.integers(len(patients)))])
+        visit = int(rng.integers(2))
+        image = arrays["image"][visit].astype(np.float32) / 255
+        truth = np.stack([arrays[k][visit] for k in ("tumour", "effusion")]).astype(np.float32) / 255
+        learn = np.ones(image.shape, bool)
+    crop = _crop(truth[0], image.shape, rng)
+    flip = -1 if rng.random() < 0.5 else 1
+    parts = [np.ascontiguousarray(a[(..., *crop)][..., ::flip]) for a in (image, truth, learn)]
+    tensors = [torch.from_numpy(part.astype(np.float32)) for part in parts]
+    return Sample(_disturb(tensors[0][None], rng), tensors[1], tensors[2][None])
+
+
+def _crop(
+    tumour: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator
+) -> tuple[slice, ...]:
+    """A box of `CROP`, in two of three cases around some voxel of tumour."""
+    voxels = np.argwhere(tumour > 0.5)
+    if len(voxels) and rng.random() < 0.67:
+        centre = voxels[int(rng.integers(len(voxels)))] + rng.integers(-20, 21, 3)
+    else:
+        centre = rng.integers(0, shape)
+    low = [int(np.clip(c - n // 2, 0, m - n)) for c, n, m in zip(centre, CROP, shape, strict=True)]
+    return tuple(slice(a, a + n) for a, n in zip(low, CROP, strict=True))
+
+
+def _disturb(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Noise, blur, offset, contrast: what another scanner would have made of it."""
+    if rng.random() < 0.4:
+        kernel = 3
+        soft = functional.avg_pool3d(image[None], kernel, stride=1, padding=1)[0]
+        image = image + float(rng.uniform(0, 0.8)) * (soft - image)
+    grain = torch.from_numpy(rng.standard_normal(image.shape, dtype=np.float32))
+    image = image + float(rng.uniform(0, 0.025)) * grain
+    image = (image - 0.7) * float(rng.uniform(0.94, 1.06)) + 0.7 + float(rng.normal(0, 0.008))
+    return image.clamp(0, 1)

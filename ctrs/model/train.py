@@ -1,0 +1,238 @@
+"""`train`: a trial on disk → a folder of weights with its card."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ctrs.config import PrepareConfig
+from ctrs.errors import InputRejected
+from ctrs.model.ensemble import (
+    Ensemble,
+    Seen,
+    choose_device,
+    half_precision,
+    load_ensemble,
+    look,
+    pair_inputs,
+)
+from ctrs.model.foresee import Cases, ForeseeConfig, Foresight, train_foreseers
+from ctrs.model.network import MEASURES, Perceiver
+from ctrs.model.perceive import PerceiveConfig, train_perceiver
+from ctrs.model.weights import FORESEERS, PERCEIVER, Card, checksum, write_card
+from ctrs.trial.backgrounds import load_backgrounds
+from ctrs.trial.bank import load_prepared
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything about a training run but its data."""
+
+    perceive: PerceiveConfig = PerceiveConfig()
+    foresee: ForeseeConfig = ForeseeConfig()
+    seed: int = 1
+
+
+def train(
+    trial: Path,
+    out: Path,
+    *,
+    backgrounds: Path | None,
+    device: str,
+    config: TrainConfig,
+    command: str,
+    progress: Progress,
+) -> Card:
+    """Train both networks on the ``train`` patients of a trial; resumes where it was stopped.
+
+    Checkpoints lie in ``out/checkpoints``; the finished weights and their card in ``out``.
+
+    Raises:
+        InputRejected: The folder holds no trial.
+    """
+    table = read_trial(trial)
+    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+    on = choose_device(device)
+    perceiver = train_perceiver(
+        trial,
+        list(table.index[table["split"] == "train"]),
+        load_backgrounds(backgrounds) if backgrounds else [],
+        out / "checkpoints" / "perceiver.pt",
+        on,
+        config.perceive,
+        config.seed,
+        progress,
+    )
+    inputs, _ = see_trial(trial, table, perceiver, on, out / "checkpoints" / "seen.npz", progress)
+    cases = as_cases(table, inputs)
+    learnt = torch.from_numpy(np.flatnonzero(table["split"] == "train"))
+    foresight = train_foreseers(cases[learnt], config.foresee, config.seed)
+    return _write(out, perceiver, foresight, table, command, config.seed)
+
+
+def read_trial(trial: Path) -> pd.DataFrame:
+    """``patients.csv`` of a trial, indexed by patient.
+
+    Raises:
+        InputRejected: There is none, or a column is missing.
+    """
+    file = trial / "patients.csv"
+    if not file.exists():
+        raise InputRejected(
+            "The folder holds no patients.csv.", "Make one with `python -m ctrs trial simulate`."
+        )
+    table = pd.read_csv(file, index_col="patient")
+    missing = {"months", "event", "interval_days", "split"} - set(table.columns)
+    if missing:
+        raise InputRejected(
+            f"patients.csv lacks the columns {', '.join(sorted(missing))}.",
+            "Add them; the README describes each.",
+        )
+    return table
+
+
+def see_trial(
+    trial: Path,
+    table: pd.DataFrame,
+    perceiver: Perceiver,
+    device: torch.device,
+    cache: Path,
+    progress: Progress,
+) -> tuple[Tensor, Tensor]:
+    """Run the first network over all pairs once, and keep the result in ``cache``.
+
+    Returns:
+        Inputs of the second network (N, 116), and the measures of both scans (N, 2, 10).
+    """
+    patients = list(table.index)
+    if cache.exists():
+        with np.load(cache, allow_pickle=False) as kept:
+            if list(kept["patients"]) == patients:
+                return torch.from_numpy(kept["inputs"]), torch.from_numpy(kept["measures"])
+    inputs, measures = [], []
+    for index, patient in enumerate(patients):
+        before, after = _see_pair(trial, patient, perceiver, device)
+        inputs.append(pair_inputs(before, after))
+        measures.append(torch.stack([before.measures, after.measures], dim=1))
+        if (index + 1) % 50 == 0:
+            progress(f"see {index + 1}/{len(patients)}")
+    seen = torch.cat(inputs), torch.cat(measures)
+    np.savez(cache, patients=patients, inputs=seen[0].numpy(), measures=seen[1].numpy())
+    return seen
+
+
+@torch.inference_mode()
+def _see_pair(
+    trial: Path, patient: str, perceiver: Perceiver, device: torch.device
+) -> tuple[Seen, Seen]:
+    arrays = load_prepared(trial, patient)
+    voxel_ml = float(np.prod(PrepareConfig().spacing_mm)) / 1000
+    seen = []
+    for visit in (0, 1):
+        image = torch.from_numpy(arrays["image"][visit].astype(np.float32) / 255)[None, None]
+        lungs = torch.from_numpy(arrays["lungs"][visit].astype(np.float32))[None, None]
+        on_device = image.to(device, memory_format=torch.channels_last_3d)
+        with half_precision(device):
+            features, logits = perceiver(on_device)
+        seen.append(look(image, lungs, features.float().cpu(), logits.float().cpu(), voxel_ml))
+    return seen[0], seen[1]
+
+
+def as_cases(table: pd.DataFrame, inputs: Tensor) -> Cases:
+    columns = (
+        torch.tensor(table[c].to_numpy(np.float32)) for c in ("interval_days", "months", "event")
+    )
+    return Cases(inputs, *columns)
+
+
+def _write(
+    out: Path,
+    perceiver: Perceiver,
+    foresight: Foresight,
+    table: pd.DataFrame,
+    command: str,
+    seed: int,
+) -> Card:
+    save_file({k: v.contiguous() for k, v in perceiver.cpu().state_dict().items()}, out / PERCEIVER)
+    tensors = {
+        f"{k}.{name}": tensor.contiguous()
+        for k, net in enumerate(foresight.members)
+        for name, tensor in net.state_dict().items()
+    }
+    save_file(tensors, out / FORESEERS)
+    checksums = {name: checksum(out / name) for name in (PERCEIVER, FORESEERS)}
+    together = "".join(checksums.values()).encode()
+    n_train = int((table["split"] == "train").sum())
+    card = Card(
+        version=f"{date.today():%Y%m%d}-{_short(together)}",
+        trained_on=f"{n_train} patients of the trial in patients.csv",
+        command=command,
+        seed=seed,
+        commit=_commit(),
+        members=len(foresight.members),
+        cut_off=foresight.cut_off,
+        calibration=foresight.calibration,
+        interval_logit=foresight.interval_logit,
+        ood_distances=foresight.ood_distances,
+        prepare_version=PrepareConfig().version,
+        checksums=checksums,
+    )
+    write_card(out, card)
+    return card
+
+
+def _short(content: bytes) -> str:
+    return sha256(content).hexdigest()[:8]
+
+
+def _commit() -> str:
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or "unknown"
+
+
+# --- What the trained model says of the whole trial ---------------------------------------------
+
+
+def score_trial(
+    trial: Path, weights: Path, *, device: str, cache: Path, progress: Progress
+) -> pd.DataFrame:
+    """Score every pair of a trial with trained weights.
+
+    Returns:
+        The trial's table with ``survival_12m``, ``lower``, ``upper``, ``ood_percentile`` and the
+        measured tumour volumes ``tumour_ml_baseline`` and ``tumour_ml_follow_up``.
+    """
+    table = read_trial(trial)
+    ensemble = load_ensemble(weights, device)
+    on = choose_device(device)
+    inputs, measures = see_trial(trial, table, ensemble.perceiver, on, cache, progress)
+    rows = [_row(ensemble, inputs[i : i + 1], d) for i, d in enumerate(table["interval_days"])]
+    volumes = measures[:, :, MEASURES.index("tumour_ml")].numpy()
+    scores = pd.DataFrame(rows, index=table.index)
+    scores["tumour_ml_baseline"], scores["tumour_ml_follow_up"] = volumes[:, 0], volumes[:, 1]
+    return table.join(scores)
+
+
+def _row(ensemble: Ensemble, inputs: Tensor, days: float) -> dict[str, float]:
+    prediction = ensemble.foresee(inputs, days)
+    at = prediction.curve.months.index(12.0)
+    return {
+        "survival_12m": prediction.curve.survival[at],
+        "lower": prediction.curve.lower[at],
+        "upper": prediction.curve.upper[at],
+        "ood_percentile": prediction.ood_percentile,
+    }
