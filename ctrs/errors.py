@@ -16,6 +16,7 @@
   x TooFewPatients      not enough patients, or deaths, for the statistic
   x WeightsUnusable     the model's files are missing, altered or of another version
   x StoreUnusable       the database is locked, newer than this program, or no database
+  x NotInStore          what a row belongs to was never saved, or has been deleted
 
 Anything else that escapes is a bug: it is logged and shown as a reference number.
 """
@@ -95,3 +96,7 @@ class WeightsUnusable(CtrsError):
 
 class StoreUnusable(CtrsError):
     """The database file cannot be used."""
+
+
+class NotInStore(CtrsError):
+    """The patient or scan pair that a row belongs to is not in the database."""

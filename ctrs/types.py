@@ -81,7 +81,7 @@ class Volume:
     def sha256(self) -> str:
         """Names the content: voxels in whole HU and spacing; not dates, names or UIDs."""
         digest = sha256(repr((self.hu.shape, tuple(round(mm, 4) for mm in self.spacing))).encode())
-        digest.update(np.ascontiguousarray(np.rint(self.hu).astype("<i2")))
+        digest.update(np.rint(self.hu).astype("<i2").tobytes())
         return digest.hexdigest()
 
     @property
@@ -160,8 +160,10 @@ class ScanPair:
 
     @property
     def key(self) -> str:
-        """Names the content of both scans, in their order."""
-        return sha256(f"{self.baseline.sha256} {self.follow_up.sha256}".encode()).hexdigest()
+        """Names everything that a score depends on: both contents, their order, what is known."""
+        remarks = [f"{finding.zone}: {finding.reason}" for finding in self.findings]
+        known = repr((self.baseline.sha256, self.follow_up.sha256, self.interval_days, remarks))
+        return sha256(known.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

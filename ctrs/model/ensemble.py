@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from captum.attr import IntegratedGradients
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from ctrs.model.network import (
     survival,
 )
 from ctrs.model.weights import FORESEERS, PERCEIVER, Card, check_files, read_card
-from ctrs.types import Biomarker, PredictedCurve, Prediction, PreparedScan
+from ctrs.types import Array, Biomarker, PredictedCurve, Prediction, PreparedScan
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +35,18 @@ BIOMARKERS = {
     "lung_volume": ("lung_ml", "ml"),
     "emphysema": ("emphysema_share", "share of lung"),
 }
+
+
+ATTRIBUTION_STEPS = 8
+
+
+class Perceived(NamedTuple):
+    """One scan with the first network's features and maps (shares in [0, 1])."""
+
+    image: Tensor  # (1, 1, Z, Y, X)
+    lungs: Tensor  # (1, 1, Z, Y, X)
+    features: Tensor  # (1, 24, Z/2, Y/2, X/2)
+    maps: Tensor  # (1, 2, Z, Y, X): tumour, effusion
 
 
 class Seen(NamedTuple):
@@ -85,21 +96,52 @@ class Ensemble:
         )
 
     def see(self, scan: PreparedScan) -> Seen:
-        """Run the first network on one scan; on the CPU if the GPU has no memory left."""
+        """Run the first network on one scan and measure what it saw."""
+        p = self._perceive(scan)
+        return look(p.image, p.lungs, p.features, p.maps, scan.voxel_ml)
+
+    @torch.no_grad()
+    def _perceive(self, scan: PreparedScan) -> Perceived:
+        """The first network's answer; by the CPU if the GPU has no memory left."""
         image, lungs = _tensor(scan.image), _tensor(scan.lungs)
         try:
-            return self._see(image, lungs, scan.voxel_ml)
+            return perceive(self.perceiver, image, lungs, self._device)
         except torch.OutOfMemoryError:
             logger.warning("The GPU ran out of memory: going on with the CPU")
             self._device = torch.device("cpu")
             self.perceiver.to(self._device)
-            return self._see(image, lungs, scan.voxel_ml)
+            return perceive(self.perceiver, image, lungs, self._device)
 
-    def _see(self, image: Tensor, lungs: Tensor, voxel_ml: float) -> Seen:
-        on_device = image.to(self._device, memory_format=torch.channels_last_3d)
-        with half_precision(self._device):
-            features, logits = self.perceiver(on_device)
-        return look(image, lungs, features.float().cpu(), logits.float().cpu(), voxel_ml)
+    def attribute(
+        self, baseline: PreparedScan, follow_up: PreparedScan, interval_days: float
+    ) -> tuple[Array, Array]:
+        """Integrated gradients of the 12-month survival over what the first network saw.
+
+        The path leads from "no tumour, no fluid anywhere" to the maps as they are, so that a
+        voxel counts by what is seen in it and by what the second network makes of it. Lung
+        density and muscle act on the score through thresholds and have no gradient to show.
+
+        Returns:
+            For each scan, shape of its ``image``: how much the tumour or fluid in each voxel
+            raised (positive) or lowered (negative) the predicted survival.
+        """
+        scans = (baseline, follow_up)
+        seen = [self._perceive(scan) for scan in scans]
+        days = torch.tensor([float(interval_days)])
+
+        def answer(before: Tensor, after: Tensor) -> Tensor:
+            looks = [
+                look(s.image, s.lungs, s.features, maps, scan.voxel_ml)
+                for s, maps, scan in zip(seen, (before, after), scans, strict=True)
+            ]
+            inputs = pair_inputs(*looks)
+            curves = torch.stack([self.calibrated(net(inputs, days)) for net in self.foreseers])
+            return curves[:, :, EDGES_MONTHS.index(12.0)].mean(0)
+
+        maps = IntegratedGradients(answer).attribute(
+            (seen[0].maps, seen[1].maps), n_steps=ATTRIBUTION_STEPS, internal_batch_size=1
+        )
+        return maps[0][0].sum(0).numpy(), maps[1][0].sum(0).numpy()
 
     def calibrated(self, logits: Tensor) -> Tensor:
         """Hazard logits → calibrated survival at `EDGES_MONTHS`: (B, 9) -> (B, 9)."""
@@ -125,15 +167,24 @@ class Ensemble:
         )
 
     def _unusual(self, inputs: Tensor) -> float:
-        distance = distance_from_usual(inputs, self.foreseers[0])
+        distance = distance_from_usual(inputs, self.foreseers[0])[0]
         return float(np.interp(distance, self.card.ood_distances, np.arange(101)))
 
 
-def look(
-    image: Tensor, lungs: Tensor, features: Tensor, logits: Tensor, voxel_ml: float
-) -> Seen:
+def perceive(
+    perceiver: Perceiver, image: Tensor, lungs: Tensor, device: torch.device
+) -> Perceived:
+    """Run the first network on ``device``; everything comes back on the CPU in float32."""
+    on_device = image.to(device, memory_format=torch.channels_last_3d)
+    # bfloat16 is fast on every GPU we run on and on recent CPUs.
+    with torch.autocast(device.type, torch.bfloat16):
+        features, logits = perceiver(on_device)
+    return Perceived(image, lungs, features.float().cpu(), torch.sigmoid(logits.float()).cpu())
+
+
+def look(image: Tensor, lungs: Tensor, features: Tensor, maps: Tensor, voxel_ml: float) -> Seen:
     """Measure and pool what the first network saw."""
-    tumour, effusion = torch.sigmoid(logits).split(1, dim=1)
+    tumour, effusion = maps.split(1, dim=1)
     measures = measure(image, lungs, tumour, effusion, voxel_ml)
     return Seen(measures, pool(features, lungs, tumour))
 
@@ -161,13 +212,6 @@ def _biomarkers(before: Tensor, after: Tensor) -> dict[str, Biomarker]:
         )
         for name, (measured, unit) in BIOMARKERS.items()
     }
-
-
-@contextlib.contextmanager
-def half_precision(device: torch.device) -> Iterator[None]:
-    """bfloat16 where the processor is fast at it: every GPU we run on, and recent CPUs."""
-    with torch.autocast(device.type, torch.bfloat16):
-        yield
 
 
 def choose_device(wanted: str) -> torch.device:

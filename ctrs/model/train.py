@@ -21,10 +21,10 @@ from ctrs.model.ensemble import (
     Ensemble,
     Seen,
     choose_device,
-    half_precision,
     load_ensemble,
     look,
     pair_inputs,
+    perceive,
 )
 from ctrs.model.foresee import Cases, ForeseeConfig, Foresight, train_foreseers
 from ctrs.model.network import MEASURES, Perceiver
@@ -143,10 +143,7 @@ def _see_pair(
     for visit in (0, 1):
         image = torch.from_numpy(arrays["image"][visit].astype(np.float32) / 255)[None, None]
         lungs = torch.from_numpy(arrays["lungs"][visit].astype(np.float32))[None, None]
-        on_device = image.to(device, memory_format=torch.channels_last_3d)
-        with half_precision(device):
-            features, logits = perceiver(on_device)
-        seen.append(look(image, lungs, features.float().cpu(), logits.float().cpu(), voxel_ml))
+        seen.append(look(*perceive(perceiver, image, lungs, device), voxel_ml))
     return seen[0], seen[1]
 
 

@@ -1,0 +1,213 @@
+"""Two paths in, an assessment out: what the command line, the pages and the demo all call.
+
+files ──read──▶ Volume ×2 ──pair_scans──▶ ScanPair ──prepare, score──▶ ResponseScore ──▶ Store
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from ctrs.config import Config
+from ctrs.disk_cache import DiskCache
+from ctrs.errors import CtrsError
+from ctrs.ingest import read_scan
+from ctrs.lungs import Chest
+from ctrs.pair import pair_scans
+from ctrs.prepare import prepare
+from ctrs.score import Model, check_pair, score
+from ctrs.store import ScanFacts, Store
+from ctrs.types import Inventory, PreparedScan, ResponseScore, ScanPair, Volume
+from ctrs.volume_cache import VolumeCache
+
+STAGES = ("read", "check", "prepare", "infer")
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Everything about one assessed pair.
+
+    Attributes:
+        inventories: What was found at the two paths.
+        cached: The score came from the store; no network ran.
+        seconds: Wall-clock time by stage, and ``total``.
+    """
+
+    pair: ScanPair
+    inventories: tuple[Inventory, Inventory]
+    score: ResponseScore
+    cached: bool
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """What an assessment works with.
+
+    Attributes:
+        model_version: Known from the weights' card, so that a cached score needs no torch.
+        model: Gives the model; called only if a network has to run.
+        store: Where scores are kept; ``None`` keeps and finds nothing.
+        cache: For prepared scans and voxels; ``None`` keeps nothing.
+    """
+
+    config: Config
+    model_version: str
+    model: Callable[[], Model]
+    store: Store | None = None
+    cache: DiskCache | None = None
+
+
+@dataclass
+class _Clock:
+    seconds: dict[str, float] = field(default_factory=dict)
+    progress: Progress = lambda stage: None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.progress(name)
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(perf_counter() - start, 3)
+
+
+def assess(
+    baseline: Path,
+    follow_up: Path,
+    workshop: Workshop,
+    *,
+    interval_days: int | None = None,
+    progress: Progress = lambda stage: None,
+) -> Assessment:
+    """Read, check, prepare and score a pair of scans; a pair scored before comes from the store.
+
+    Args:
+        baseline, follow_up: Folders, archives or files; see `ctrs.ingest.read_scan`.
+        interval_days: Overrides what the files' dates say.
+        progress: Called with the name of each of `STAGES` as it begins.
+
+    Raises:
+        InputRejected: A scan cannot be used; ``what`` says which of the two.
+        PairRejected: The two do not belong together.
+    """
+    start = perf_counter()
+    clock = _Clock(progress=progress)
+    with clock.stage("read"):
+        inventories, volumes = _read_both(baseline, follow_up, workshop)
+    with clock.stage("check"):
+        pair = pair_scans(*volumes, workshop.config.pair, interval_days)
+        known = _find(pair, workshop)
+    result = known or _score(pair, workshop, clock)
+    clock.seconds["total"] = round(perf_counter() - start, 3)
+    return Assessment(pair, inventories, result, known is not None, clock.seconds)
+
+
+def _read_both(
+    baseline: Path, follow_up: Path, workshop: Workshop
+) -> tuple[tuple[Inventory, Inventory], tuple[Volume, Volume]]:
+    def read(name: str, path: Path) -> tuple[Inventory, Volume]:
+        with about(name):
+            inventory, volume = read_scan(path, workshop.config.intake)
+        volume.sha256  # noqa: B018 - hashed here, where the other scan is still being read
+        return inventory, volume
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(read, "Baseline CT", baseline)
+        second = pool.submit(read, "Follow-up CT", follow_up)
+        (inventory_0, volume_0), (inventory_1, volume_1) = first.result(), second.result()
+    return (inventory_0, inventory_1), (volume_0, volume_1)
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Say in front of an error which of the two scans it is about."""
+    try:
+        yield
+    except CtrsError as error:
+        raise type(error)(f"{name}: {error.what}", error.next_step) from error
+
+
+def _find(pair: ScanPair, workshop: Workshop) -> ResponseScore | None:
+    return workshop.store.find_score(pair.key, workshop.model_version) if workshop.store else None
+
+
+def _score(pair: ScanPair, workshop: Workshop, clock: _Clock) -> ResponseScore:
+    with clock.stage("prepare"):
+        prepared = prepare_pair(pair, workshop)
+        findings = check_pair(pair, (prepared[0][1], prepared[1][1]), workshop.config)
+    with clock.stage("infer"):
+        scans = (prepared[0][0], prepared[1][0])
+        return score(pair, scans, findings, workshop.model(), workshop.config)
+
+
+def prepare_pair(
+    pair: ScanPair, workshop: Workshop
+) -> tuple[tuple[PreparedScan, Chest], tuple[PreparedScan, Chest]]:
+    """Both scans on the model's grid, from the cache where they were prepared before."""
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(
+            lambda volume: prepare_cached(volume, workshop), (pair.baseline, pair.follow_up)
+        )
+    return first, second
+
+
+def prepare_cached(volume: Volume, workshop: Workshop) -> tuple[PreparedScan, Chest]:
+    """`prepare`, remembered by the scan's content and everything that steers the preparation."""
+    config, cache = workshop.config, workshop.cache
+    recipe = sha256(repr((config.prepare, config.chest)).encode()).hexdigest()[:12]
+    key = f"prepared-{volume.sha256}-{recipe}"
+    if cache is not None and (arrays := cache.get(key)) is not None:
+        return _unpack(arrays)
+    prepared, chest = prepare(volume, config.prepare, config.chest)
+    if cache is not None:
+        cache.put(key, _pack(prepared, chest))
+    return prepared, chest
+
+
+def _pack(prepared: PreparedScan, chest: Chest) -> dict[str, np.ndarray]:
+    return {
+        "image": prepared.image,
+        "lungs": prepared.lungs,
+        "origin": np.array(prepared.origin),
+        "spacing": np.array(prepared.spacing),
+        "chest": np.array(list(vars(chest).values())),
+    }
+
+
+def _unpack(arrays: dict[str, np.ndarray]) -> tuple[PreparedScan, Chest]:
+    oz, oy, ox = (float(v) for v in arrays["origin"])
+    sz, sy, sx = (float(v) for v in arrays["spacing"])
+    lungs = arrays["lungs"].astype(bool)
+    prepared = PreparedScan(arrays["image"], lungs, (oz, oy, ox), (sz, sy, sx))
+    return prepared, Chest(*(float(v) for v in arrays["chest"]))
+
+
+def remember(assessment: Assessment, patient: str, workshop: Workshop) -> None:
+    """Keep an assessed pair: its score in the store, its voxels in the cache for the viewer."""
+    pair, store = assessment.pair, workshop.store
+    if store is None:
+        return
+    for volume in (pair.baseline, pair.follow_up):
+        store.save_scan(volume.sha256, ScanFacts.of(volume))
+        if workshop.cache is not None:
+            VolumeCache(workshop.cache).put(volume)
+    store.save_pair(
+        pair.key,
+        patient,
+        pair.baseline.sha256,
+        pair.follow_up.sha256,
+        pair.interval_days,
+        pair.findings,
+    )
+    if not assessment.cached:
+        store.save_score(pair.key, assessment.score, assessment.seconds)

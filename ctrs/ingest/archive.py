@@ -1,0 +1,169 @@
+"""Files out of folders and zip archives, without trusting either."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
+
+from ctrs.config import IntakeConfig
+from ctrs.errors import InputRejected, UnsafeArchive
+from ctrs.ingest.text import printable
+from ctrs.types import RejectedFile
+
+_CHUNK = 1024 * 1024
+# Below this an archive cannot hurt, however well it is packed.
+_HARMLESS_BYTES = 8 * 1024 * 1024
+_ZIP_MAGIC = b"PK\x03\x04"
+_PACK_AGAIN = "Pack the DICOM files into a plain zip without a password, or choose the folder."
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether to unpack: by name, or by its first bytes where the name says nothing."""
+    if path.suffix.lower() == ".zip":
+        return True
+    with path.open("rb") as file:
+        return file.read(4) == _ZIP_MAGIC
+
+
+def unpack(archive: Path, folder: Path, config: IntakeConfig) -> list[RejectedFile]:
+    """Unpack a zip into a folder; comes back with the entries that are damaged.
+
+    Bytes are counted while they are written: what the archive says of itself is not believed.
+
+    Raises:
+        UnsafeArchive: Too many entries or bytes, packed too tightly, encrypted, or an entry
+            that leads outside the folder or is a link.
+        InputRejected: Not a zip archive, or it cannot be written to disk.
+    """
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            return _unpack_entries(packed, folder, archive.stat().st_size, config)
+    except OSError as error:
+        raise InputRejected(
+            f"The archive cannot be unpacked ({error.strerror or 'read error'}).", _PACK_AGAIN
+        ) from None
+    except _DAMAGED:
+        raise InputRejected("The archive is damaged, or no zip archive.", _PACK_AGAIN) from None
+
+
+def find_files(folder: Path, config: IntakeConfig) -> tuple[list[Path], list[RejectedFile]]:
+    """Every regular file below a folder, sorted, and what was passed over.
+
+    Links are not followed: they may lead outside the folder, or in circles.
+
+    Raises:
+        InputRejected: More than ``config.max_files``.
+    """
+    files: list[Path] = []
+    rejected: list[RejectedFile] = []
+    for path in _walk(folder):
+        if reason := _why_not(path):
+            rejected.append(RejectedFile(relative(path, folder), reason))
+        else:
+            files.append(path)
+        if len(files) + len(rejected) > config.max_files:
+            raise InputRejected(
+                f"The folder holds more than {config.max_files:,} files.",
+                "Choose the folder of one CT study.",
+            )
+    return sorted(files), rejected
+
+
+def relative(path: Path, root: Path) -> str:
+    """A path as the user knows it, fit to be shown."""
+    return printable(path.relative_to(root).as_posix(), limit=256) if path != root else path.name
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Everything below the folder that is no folder itself; one that can't be listed, too."""
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+        except OSError:
+            yield here
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
+            else:
+                yield Path(entry.path)
+
+
+def _why_not(path: Path) -> str:
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return "a link; links are not followed"
+    if stat.S_ISDIR(status.st_mode):
+        return "a folder that cannot be opened"
+    if not stat.S_ISREG(status.st_mode):
+        return "not a regular file"
+    return "" if status.st_size else "empty"
+
+
+def _unpack_entries(
+    packed: zipfile.ZipFile, folder: Path, packed_bytes: int, config: IntakeConfig
+) -> list[RejectedFile]:
+    entries = packed.infolist()
+    if len(entries) > config.max_files:
+        raise _unsafe(f"has {len(entries):,} entries; at most {config.max_files:,} are accepted")
+    for entry in entries:
+        _check_entry(entry)
+    limit = min(
+        config.max_unpacked_bytes,
+        max(_HARMLESS_BYTES, int(packed_bytes * config.max_compression_ratio)),
+    )
+    written = 0
+    damaged: list[RejectedFile] = []
+    for entry in (entry for entry in entries if not entry.is_dir()):
+        target = folder / entry.filename
+        try:
+            written += _write(packed, entry, target, limit - written)
+        except _DAMAGED:
+            written += target.stat().st_size if target.exists() else 0
+            target.unlink(missing_ok=True)
+            name = printable(entry.filename, limit=256)
+            damaged.append(RejectedFile(name, "damaged inside the archive"))
+    return damaged
+
+
+def _check_entry(entry: zipfile.ZipInfo) -> None:
+    name = entry.filename
+    parts = PurePosixPath(name).parts
+    if entry.flag_bits & 0x1:
+        raise _unsafe("is encrypted")
+    if not parts or "\\" in name or PureWindowsPath(name).drive or name.startswith("/"):
+        raise _unsafe("has an entry with an absolute path")
+    if ".." in parts:
+        raise _unsafe("has an entry that leads outside its folder")
+    kind = stat.S_IFMT(entry.external_attr >> 16)  # zero where the packer was not Unix
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise _unsafe("has an entry that is a link or a device, not a file")
+
+
+def _write(packed: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, limit: int) -> int:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # "x": the second of two entries with one name must not replace the first.
+    with packed.open(entry) as source, target.open("xb") as sink:
+        return _copy(source, sink, limit)
+
+
+def _copy(source: IO[bytes], sink: IO[bytes], limit: int) -> int:
+    written = 0
+    while chunk := source.read(_CHUNK):
+        written += len(chunk)
+        if written > limit:
+            raise _unsafe("unpacks to far more than a CT study (a zip bomb)")
+        sink.write(chunk)
+    return written
+
+
+def _unsafe(what: str) -> UnsafeArchive:
+    return UnsafeArchive(f"The archive {what}.", _PACK_AGAIN)

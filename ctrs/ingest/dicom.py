@@ -1,0 +1,472 @@
+"""DICOM: what the headers say, and the pixels behind them. The only reader through pydicom.
+
+Nothing that pydicom, or a decoder under it, raises escapes from here: see `translated`.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+import pydicom.config
+import SimpleITK as sitk
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.filereader import read_preamble
+from pydicom.pixels.utils import pixel_array
+
+from ctrs.config import IntakeConfig
+from ctrs.errors import CtrsError, InputRejected
+from ctrs.ingest.geometry import Plane
+from ctrs.ingest.text import printable
+from ctrs.types import SeriesHeader
+
+# Values that break the rules are common and mostly harmless, and pydicom quotes them in its
+# warnings: a name or an identifier must not reach a log. The settings are the process's own, so
+# that threads need no lock.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+warnings.filterwarnings("ignore", module=r"pydicom\b")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+Stored: TypeAlias = npt.NDArray[Any]  # integers as they are in the file
+
+_NATIVE = ""
+_BY_SIMPLEITK = "SimpleITK"
+# Which decoder is asked, never "whichever is installed": some are licensed under the GPL.
+_DECODERS = {
+    uid.ImplicitVRLittleEndian: _NATIVE,
+    uid.ExplicitVRLittleEndian: _NATIVE,
+    uid.ExplicitVRBigEndian: _NATIVE,
+    uid.DeflatedExplicitVRLittleEndian: _NATIVE,
+    uid.RLELossless: "pydicom",
+    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSNearLossless: "pyjpegls",
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
+    uid.HTJ2KLossless: "pylibjpeg",
+    uid.HTJ2KLosslessRPCL: "pylibjpeg",
+    uid.HTJ2K: "pylibjpeg",
+    uid.JPEGLossless: _BY_SIMPLEITK,
+    uid.JPEGLosslessSV1: _BY_SIMPLEITK,
+}
+_UNCOMPRESSED = {
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+}
+_LOSSY = {uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K}
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_NO_FRAME_HEADER = {0xFFC4, 0xFFC8, 0xFFCC}  # JPEG markers between SOF0 and SOF15
+_MAX_INFLATED_BYTES = 1024**3
+
+_HEADER_TAGS: list[str] = [
+    "AcquisitionDate", "AcquisitionDateTime", "BitsAllocated", "BodyPartExamined", "Columns",
+    "ContentDate", "ContrastBolusAgent", "ConvolutionKernel", "ImageOrientationPatient",
+    "ImagePositionPatient", "ImageType", "Manufacturer", "Modality", "ModalityLUTSequence",
+    "NumberOfFrames", "PatientBirthDate", "PatientID", "PatientSex",
+    "PerFrameFunctionalGroupsSequence", "PhotometricInterpretation", "PixelPaddingRangeLimit",
+    "PixelPaddingValue", "PixelRepresentation", "PixelSpacing", "RescaleIntercept",
+    "RescaleSlope", "RescaleType", "Rows", "SamplesPerPixel", "SOPClassUID", "SeriesDate",
+    "SeriesDescription", "SeriesInstanceUID", "SharedFunctionalGroupsSequence",
+    "SeriesNumber", "SliceThickness", "StudyDate", "StudyInstanceUID",
+]  # fmt: skip
+_PIXEL_TAGS: list[str] = [
+    "BitsAllocated", "BitsStored", "Columns", "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths", "HighBit", "NumberOfFrames", "PhotometricInterpretation",
+    "PixelData", "PixelRepresentation", "PlanarConfiguration", "Rows", "SamplesPerPixel",
+]  # fmt: skip
+
+_EXPORT_AGAIN = "Export the whole series again from the archive, then try again."
+
+
+@dataclass(frozen=True)
+class Image:
+    """One slice: a file, or one frame of a file.
+
+    Attributes:
+        plane: Where it lies; ``None`` if the file does not say.
+        slope, intercept: Stored value to HU.
+        padding: Stored values, from and to, that mean "nothing was measured here".
+    """
+
+    path: Path
+    frame: int
+    plane: Plane | None
+    slope: float
+    intercept: float
+    rescale_type: str
+    padding: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """The header of one file. ``images`` is empty where the file holds no image."""
+
+    path: Path
+    header: SeriesHeader
+    sop_class: str
+    transfer_syntax: str
+    image_type: tuple[str, ...]
+    photometric: str
+    samples: int
+    has_rescale: bool
+    images: tuple[Image, ...]
+
+    @property
+    def can_be_decoded(self) -> bool:
+        return self.transfer_syntax in _DECODERS
+
+    @property
+    def compression(self) -> str:
+        """The transfer syntax in words."""
+        return printable(uid.UID(self.transfer_syntax).name)
+
+    @property
+    def is_lossy(self) -> bool:
+        return self.transfer_syntax in _LOSSY
+
+    @property
+    def is_localizer(self) -> bool:
+        return "LOCALIZER" in self.image_type
+
+
+# --- Headers --------------------------------------------------------------------------------
+
+
+def read_header(path: Path, config: IntakeConfig) -> DicomFile:
+    """What one file says about itself; its pixels stay on disk.
+
+    Raises:
+        InputRejected: Not DICOM, damaged, cut short, or too large to be a CT image. ``what``
+            is a short reason, without a path.
+    """
+    with translated("a damaged DICOM file (%s)"):
+        ds = _read(path, config, pixels=False)
+        if ds.file_meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage:
+            raise _unreadable("a DICOM directory (DICOMDIR), not an image")
+        file = _parse(path, ds, config)
+        _check_length(path, ds)
+        return file
+
+
+@contextmanager
+def translated(reason: str) -> Iterator[None]:
+    """Turn whatever the libraries raise into a reason, with the fault's name for ``%s``.
+
+    Files that are cut, altered or hostile make pydicom and the decoders raise nearly anything,
+    RecursionError included. ``from None``: their words quote the file and may identify.
+    """
+    try:
+        yield
+    except CtrsError:
+        raise
+    except Exception as fault:
+        raise _unreadable(reason % type(fault).__name__) from None
+
+
+def _unreadable(reason: str) -> InputRejected:
+    return InputRejected(reason, _EXPORT_AGAIN)
+
+
+def _read(path: Path, config: IntakeConfig, *, pixels: bool) -> Dataset:
+    with path.open("rb") as file:
+        head = file.read(2048)
+        # Old files start without preamble, with group 0002 or 0008 in either byte order.
+        bare = head[128:132] != b"DICM"
+        if bare and head[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"):
+            raise _unreadable("neither a DICOM file nor an image volume")
+        if uid.DeflatedExplicitVRLittleEndian.encode() in head:
+            _check_inflated_size(file, config)
+        file.seek(0)
+        tags = _PIXEL_TAGS if pixels else _HEADER_TAGS
+        ds = pydicom.dcmread(file, stop_before_pixels=not pixels, specific_tags=tags, force=bare)
+    if "TransferSyntaxUID" not in ds.file_meta:
+        ds.file_meta.TransferSyntaxUID = _guessed_syntax(ds)
+    return ds
+
+
+def _guessed_syntax(ds: Dataset) -> uid.UID:
+    implicit, little = ds.original_encoding
+    if implicit:
+        return uid.ImplicitVRLittleEndian
+    return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+
+
+def _check_inflated_size(file: BinaryIO, config: IntakeConfig) -> None:
+    """Refuse a deflated file that is a bomb: pydicom would inflate it whole."""
+    file.seek(0)
+    read_preamble(file, force=False)
+    start = file.tell() + 12  # the element with the group's length
+    file.seek(start - 4)
+    file.seek(start + int.from_bytes(file.read(4), "little"))
+    packed = file.read()
+    limit = min(_MAX_INFLATED_BYTES, int(len(packed) * config.max_compression_ratio))
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    written = 0
+    while packed and not inflate.eof:
+        written += len(inflate.decompress(packed, 1024**2))
+        packed = inflate.unconsumed_tail
+        if written > limit:
+            raise _unreadable("a deflated file that unpacks to far more than an image")
+
+
+def _check_length(path: Path, ds: Dataset) -> None:
+    """Refuse an uncompressed image whose file is shorter than its pixels."""
+    if ds.file_meta.TransferSyntaxUID not in _UNCOMPRESSED or not ds.get("Rows"):
+        return
+    expected = (
+        int(ds.get("NumberOfFrames") or 1) * int(ds.Rows) * int(ds.get("Columns") or 0)
+        * int(ds.get("SamplesPerPixel") or 1) * int(ds.get("BitsAllocated") or 8) // 8
+    )  # fmt: skip
+    if (found := path.stat().st_size) < expected and ds.get("Modality") == "CT":
+        raise _unreadable(f"cut short: {found:,} bytes, the image alone has {expected:,}")
+
+
+def _parse(path: Path, ds: Dataset, config: IntakeConfig) -> DicomFile:
+    groups = _functional_groups(ds, 0)
+    slope = _first(ds, groups, "RescaleSlope", "PixelValueTransformationSequence")
+    return DicomFile(
+        path=path,
+        header=_series_header(ds, groups),
+        sop_class=str(ds.get("SOPClassUID") or ""),
+        transfer_syntax=str(ds.file_meta.TransferSyntaxUID),
+        image_type=tuple(printable(v).upper() for v in _values(ds.get("ImageType"))),
+        photometric=printable(ds.get("PhotometricInterpretation")),
+        samples=int(ds.get("SamplesPerPixel") or 1),
+        has_rescale=slope is not None,
+        images=_images(path, ds, config) if ds.get("Rows") else (),
+    )
+
+
+def _series_header(ds: Dataset, groups: Sequence[Dataset]) -> SeriesHeader:
+    thickness = _first(ds, groups, "SliceThickness", "PixelMeasuresSequence")
+    kernel = _first(ds, groups, "ConvolutionKernel", "CTReconstructionSequence")
+    return SeriesHeader(
+        series_uid=printable(ds.get("SeriesInstanceUID")) or _stand_in_uid(ds),
+        study_uid=printable(ds.get("StudyInstanceUID")),
+        modality=printable(ds.get("Modality")),
+        description=printable(ds.get("SeriesDescription")),
+        acquired_on=_acquired_on(ds),
+        kernel=printable("\\".join(str(v) for v in _values(kernel))),
+        contrast=printable(ds.get("ContrastBolusAgent")),
+        body_part=printable(ds.get("BodyPartExamined")),
+        manufacturer=printable(ds.get("Manufacturer")),
+        slice_thickness_mm=_number(thickness),
+        patient_id=printable(ds.get("PatientID")),
+        patient_birth_date=printable(ds.get("PatientBirthDate")),
+        patient_sex=printable(ds.get("PatientSex")),
+    )
+
+
+def _stand_in_uid(ds: Dataset) -> str:
+    """For files whose UIDs were blanked with the names: what else tells series apart."""
+    keywords = ("StudyInstanceUID", "SeriesNumber", "SeriesDescription", "ConvolutionKernel")
+    told = "|".join(str(ds.get(keyword)) for keyword in (*keywords, "Modality"))
+    return f"without-uid-{sha256(told.encode()).hexdigest()[:12]}"
+
+
+def _acquired_on(ds: Dataset) -> date | None:
+    """The day of the acquisition, or the nearest thing that the file gives."""
+    for keyword in (
+        "AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "StudyDate", "ContentDate",
+    ):  # fmt: skip
+        digits = str(ds.get(keyword) or "").replace(".", "")[:8]  # old files: 2001.02.03
+        try:
+            return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+        except ValueError:
+            continue
+    return None
+
+
+def _images(path: Path, ds: Dataset, config: IntakeConfig) -> tuple[Image, ...]:
+    rows, columns = int(ds.Rows), int(ds.get("Columns") or 0)
+    frames = int(ds.get("NumberOfFrames") or 1)
+    if not (0 < rows <= config.max_matrix and 0 < columns <= config.max_matrix):
+        raise _unreadable(
+            f"{rows} × {columns} pixels; 1 to {config.max_matrix} each way are accepted"
+        )
+    if not 0 < frames <= config.max_files:
+        raise _unreadable(f"{frames} frames; 1 to {config.max_files} are accepted")
+    return tuple(_image(path, ds, frame) for frame in range(frames))
+
+
+def _image(path: Path, ds: Dataset, frame: int) -> Image:
+    groups = _functional_groups(ds, frame)
+    transformation = "PixelValueTransformationSequence"
+    slope = _number(_first(ds, groups, "RescaleSlope", transformation))
+    intercept = _number(_first(ds, groups, "RescaleIntercept", transformation))
+    return Image(
+        path=path,
+        frame=frame,
+        plane=_plane(ds, groups),
+        slope=1.0 if slope is None else slope,
+        intercept=0.0 if intercept is None else intercept,
+        rescale_type="LUT"
+        if "ModalityLUTSequence" in ds
+        else printable(_first(ds, groups, "RescaleType", transformation)).upper(),
+        padding=_padding(ds),
+    )
+
+
+def _plane(ds: Dataset, groups: Sequence[Dataset]) -> Plane | None:
+    """Where the image lies, if the file says so in finite numbers that make sense."""
+    position = _numbers(_first(ds, groups, "ImagePositionPatient", "PlanePositionSequence"))
+    cosines = _numbers(_first(ds, groups, "ImageOrientationPatient", "PlaneOrientationSequence"))
+    steps = _numbers(_first(ds, groups, "PixelSpacing", "PixelMeasuresSequence"))
+    if (len(position), len(cosines), len(steps)) != (3, 6, 2) or min(steps) <= 0:
+        return None
+    row, column = np.array(cosines[:3]), np.array(cosines[3:])
+    lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
+    if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > 0.01:
+        return None
+    return Plane(
+        (position[0], position[1], position[2]),
+        cosines,
+        (steps[0], steps[1]),
+        (int(ds.Rows), int(ds.Columns)),
+    )
+
+
+def _padding(ds: Dataset) -> tuple[int, int] | None:
+    value = _number(ds.get("PixelPaddingValue"))
+    if value is None:
+        return None
+    limit = _number(ds.get("PixelPaddingRangeLimit"))
+    ends = [int(value), int(value if limit is None else limit)]
+    # Writers mix up the signed and the unsigned form of one bit pattern.
+    bits = int(ds.get("BitsAllocated") or 16)
+    signed = bool(ds.get("PixelRepresentation"))
+    wrapped = [end % 2**bits for end in ends]
+    if signed:
+        wrapped = [end - 2**bits if end >= 2 ** (bits - 1) else end for end in wrapped]
+    return min(wrapped), max(wrapped)
+
+
+def _functional_groups(ds: Dataset, frame: int) -> list[Dataset]:
+    """What enhanced CT says of one frame: its own group, then the shared one. Else empty."""
+    found: list[Dataset] = []
+    for keyword, index in (
+        ("PerFrameFunctionalGroupsSequence", frame),
+        ("SharedFunctionalGroupsSequence", 0),
+    ):
+        items = ds.get(keyword) or []
+        found += items[index : index + 1]
+    return found
+
+
+def _first(ds: Dataset, groups: Sequence[Dataset], keyword: str, macro: str) -> Any:
+    """An attribute from the functional groups that hold it, or else from the top level."""
+    for group in groups:
+        items = group.get(macro) or []
+        if items and items[0].get(keyword) is not None:
+            return items[0].get(keyword)
+    return ds.get(keyword)
+
+
+def _values(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, (str, bytes, int, float)) else list(value)
+
+
+def _number(value: Any) -> float | None:
+    numbers = _numbers(value)
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """Finite numbers, or none at all."""
+    try:
+        numbers = tuple(float(v) for v in _values(value))
+    except (TypeError, ValueError):
+        return ()
+    return numbers if np.isfinite(numbers).all() else ()
+
+
+# --- Pixels ---------------------------------------------------------------------------------
+
+
+def decoded(path: Path, images: Sequence[Image], config: IntakeConfig) -> Iterator[Stored]:
+    """Stored values of some images of one file, each ``(rows, columns)``."""
+    ds = _read(path, config, pixels=True)
+    for image in images:
+        stored = _decode_frame(ds, image.frame)
+        # Overlays may hide in the bits above Bits Stored: push them out, with the sign kept.
+        spare = 8 * stored.dtype.itemsize - int(ds.BitsStored)
+        yield (stored << spare) >> spare if spare > 0 else stored
+
+
+def _decode_frame(ds: Dataset, frame: int) -> Stored:
+    syntax = ds.file_meta.TransferSyntaxUID
+    decoder = _DECODERS[syntax]
+    if decoder != _NATIVE:
+        coded = get_frame(ds.PixelData, frame, number_of_frames=int(ds.get("NumberOfFrames") or 1))
+        _check_coded_size(coded, int(ds.Rows), int(ds.Columns))
+        if decoder == _BY_SIMPLEITK:
+            return _decode_jpeg_lossless(ds, coded)
+    stored = pixel_array(ds, index=frame, raw=True, decoding_plugin=decoder)
+    return stored.reshape(int(ds.Rows), int(ds.Columns))
+
+
+def _decode_jpeg_lossless(ds: Dataset, coded: bytes) -> Stored:
+    """By the GDCM inside SimpleITK: pydicom's own choice for this syntax is under the GPL.
+
+    GDCM reads files and rescales what it reads; a file with this frame and no rescale in it
+    gives the stored values.
+    """
+    lone = Dataset()
+    lone.file_meta = FileMetaDataset()
+    lone.file_meta.TransferSyntaxUID = ds.file_meta.TransferSyntaxUID
+    lone.SOPClassUID = lone.file_meta.MediaStorageSOPClassUID = uid.UID(SECONDARY_CAPTURE)
+    lone.SOPInstanceUID = lone.file_meta.MediaStorageSOPInstanceUID = uid.UID("1.2.3")
+    lone.SamplesPerPixel, lone.PhotometricInterpretation = 1, "MONOCHROME2"
+    for keyword in (
+        "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    ):  # fmt: skip
+        setattr(lone, keyword, ds[keyword].value)
+    lone.PixelData = encapsulate([coded])
+    lone["PixelData"].VR = "OB"
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+        lone.save_as(file, enforce_file_format=True)
+        file.flush()
+        stored: Stored = sitk.GetArrayFromImage(sitk.ReadImage(file.name))
+    return stored.reshape(int(ds.Rows), int(ds.Columns))
+
+
+def _check_coded_size(coded: bytes, rows: int, columns: int) -> None:
+    """Refuse a frame that claims another size than its header, before room is made for it."""
+    size = _jpeg_2000_size(coded) if coded[:4] == b"\xff\x4f\xff\x51" else _jpeg_size(coded)
+    if size not in (None, (rows, columns)):
+        raise ValueError("coded size differs from the header")
+
+
+def _jpeg_2000_size(coded: bytes) -> tuple[int, int]:
+    right, bottom, left, top = struct.unpack(">4I", coded[8:24])  # the SIZ marker comes first
+    return bottom - top, right - left
+
+
+def _jpeg_size(coded: bytes) -> tuple[int, int] | None:
+    """Rows and columns of a JPEG or JPEG-LS frame; ``None`` for other encodings."""
+    at = 2 if coded[:2] == b"\xff\xd8" else len(coded)
+    while at + 9 <= len(coded):
+        marker, length = struct.unpack(">HH", coded[at : at + 4])
+        if marker == 0xFFF7 or (0xFFC0 <= marker <= 0xFFCF and marker not in _NO_FRAME_HEADER):
+            rows, columns = struct.unpack(">HH", coded[at + 5 : at + 9])
+            return rows, columns
+        at += 2 + length
+    return None

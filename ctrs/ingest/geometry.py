@@ -1,0 +1,266 @@
+"""Where slices lie in the patient, whether they make a regular grid, and which way it points.
+
+Pure arithmetic on positions in mm: no files. One door for orientation: `to_patient_axes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, permutations
+
+import numpy as np
+
+from ctrs.config import IntakeConfig
+from ctrs.errors import MissingSlices, NotAVolume, SlicesTooThick
+from ctrs.types import Array, Floats, Triple
+
+# Closer than this is the same place: real reconstructions are at least 0.2 mm apart.
+_SAME_PLACE_MM = 0.01
+# Scanners that write positions with one decimal put each slice up to 0.05 mm off, so a gap may
+# be 0.1 mm off without any fault. On the model's 3 mm grid that is nothing.
+_ROUNDING_MM = 0.1 + 1e-6
+# Direction cosines are written with six decimals or so; 1e-3 is 0.06 degrees.
+_SAME_DIRECTION = 1e-3
+_SAME_PIXEL_SPACING = 1e-3  # relative
+
+_EXPORT_AGAIN = "Export the whole series again from the archive, then try again."
+_SEND_AXIAL = "Choose the axial reconstruction of the same study."
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One slice in the patient (LPS, mm).
+
+    Attributes:
+        position: Centre of the first pixel, ``(x, y, z)``.
+        orientation: Direction along a row, then down a column: six cosines.
+        pixel_spacing: Between rows, between columns.
+        shape: ``(rows, columns)``.
+    """
+
+    position: Triple
+    orientation: tuple[float, ...]
+    pixel_spacing: tuple[float, float]
+    shape: tuple[int, int]
+
+    @property
+    def normal(self) -> Floats:
+        """Unit vector across the slice, towards the head."""
+        cosines = np.asarray(self.orientation)
+        normal = np.cross(cosines[:3], cosines[3:])
+        return np.asarray(normal / np.linalg.norm(normal) * (-1.0 if normal[2] < 0 else 1.0))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Planes in order, feet to head, and the regular grid that they make.
+
+    Attributes:
+        order: Index of the plane in each slice of the grid.
+        duplicates: Pairs of planes at one place: the one in ``order``, and the other.
+        spacing: ``(z, y, x)`` in mm; ``origin``, ``direction`` as in `Volume`.
+    """
+
+    order: tuple[int, ...]
+    duplicates: tuple[tuple[int, int], ...]
+    shape: tuple[int, int, int]
+    spacing: Triple
+    origin: Triple
+    direction: tuple[float, ...]
+
+
+def lay_out(planes: Sequence[Plane], config: IntakeConfig) -> Layout:
+    """Order the planes from feet to head and make sure that they form one regular axial grid.
+
+    The distance between slices is measured between positions along the slice normal. Slice
+    Thickness is not a distance, and Spacing Between Slices is optional and often wrong.
+
+    Raises:
+        NotAVolume: Mixed orientation or matrix, not axial, tilted, shifted, or too few.
+        MissingSlices: A gap is off the median by more than ``config.spacing_tolerance``
+            (relative) and by more than 0.1 mm, the rounding of positions in files.
+        SlicesTooThick: Spacing above ``config.max_slice_spacing_mm``.
+    """
+    first = planes[0]
+    _check_alike(planes)
+    _check_axial(first.normal, config)
+    positions = np.array([plane.position for plane in planes])
+    heights = positions @ first.normal
+    _check_straight(positions, heights, first)
+    order, duplicates = _sorted_unique(heights)
+    slice_mm = _slice_spacing(heights[list(order)], config)
+    check_extent(len(order), slice_mm, config)
+    row, column = first.orientation[:3], first.orientation[3:]
+    lowest = planes[order[0]]
+    return Layout(
+        order,
+        duplicates,
+        (len(order), *first.shape),
+        (slice_mm, *first.pixel_spacing),
+        lowest.position,
+        tuple(float(c) for c in np.column_stack((row, column, first.normal)).ravel()),
+    )
+
+
+def check_extent(n_slices: int, slice_mm: float, config: IntakeConfig) -> None:
+    """Refuse a stack that is too short or too coarse to show a chest."""
+    if n_slices < config.min_slices:
+        raise NotAVolume(
+            f"The series has {n_slices} slices; at least {config.min_slices} are expected.",
+            "Choose the series that covers the whole chest.",
+        )
+    if slice_mm > config.max_slice_spacing_mm:
+        raise SlicesTooThick(
+            f"The slices are {slice_mm:.1f} mm apart; at most "
+            f"{config.max_slice_spacing_mm:.1f} mm are accepted.",
+            "Send the thin-slice reconstruction of the same study.",
+        )
+
+
+def to_patient_axes(
+    hu: Array,
+    spacing: Triple,
+    origin: Triple,
+    direction: Sequence[float],
+    config: IntakeConfig,
+) -> tuple[Array, Triple, Triple, tuple[float, ...]]:
+    """The same grid with z to the head, y to the back, x to the left; nothing is resampled.
+
+    Axes are swapped and reversed until each points as closely as possible along its patient
+    axis. Returns voxels, spacing, origin and direction, all as in `Volume`.
+
+    Raises:
+        NotAVolume: Even then the z axis is too far from the patient's long axis.
+    """
+    cosines = np.asarray(direction, dtype=float).reshape(3, 3)  # columns: grid axes x, y, z
+    axes = max(permutations(range(3)), key=lambda p: sum(abs(cosines[i, p[i]]) for i in range(3)))
+    steps = np.array(spacing[::-1])[list(axes)]  # x, y, z as the origin is
+    columns = cosines[:, axes]
+    voxels = hu.transpose([2 - axes[axis] for axis in (2, 1, 0)])
+    corner = np.array(origin, dtype=float)
+    for axis in range(3):
+        if columns[axis, axis] < 0:
+            corner += columns[:, axis] * steps[axis] * (voxels.shape[2 - axis] - 1)
+            columns[:, axis] *= -1
+            voxels = np.flip(voxels, 2 - axis)
+    _check_axial(columns[:, 2], config)
+    z, y, x = (float(mm) for mm in steps[::-1])
+    return (
+        np.ascontiguousarray(voxels),
+        (z, y, x),
+        (float(corner[0]), float(corner[1]), float(corner[2])),
+        tuple(float(c) + 0.0 for c in columns.ravel()),  # + 0.0: no "-0.0"
+    )
+
+
+def _check_alike(planes: Sequence[Plane]) -> None:
+    """Refuse images of several orientations, matrices or pixel sizes under one series UID."""
+    first = planes[0]
+    size, step = first.shape, np.array(first.pixel_spacing)
+    turned = [
+        p
+        for p in planes
+        if np.abs(np.subtract(p.orientation, first.orientation)).max() > _SAME_DIRECTION
+    ]
+    if turned:
+        raise _mixed("directions", len(turned), planes, turned[0])
+    if others := [p for p in planes if p.shape != size]:
+        raise _mixed(
+            f"matrices ({_by(size)} and {_by(others[0].shape)})", len(others), planes, others[0]
+        )
+    if others := [
+        p for p in planes if (np.abs(p.pixel_spacing - step) > _SAME_PIXEL_SPACING * step).any()
+    ]:
+        raise _mixed("pixel sizes", len(others), planes, others[0])
+
+
+def _mixed(of_what: str, n_others: int, planes: Sequence[Plane], at: Plane) -> NotAVolume:
+    return NotAVolume(
+        f"The {len(planes)} images of the series have different {of_what}: {n_others} differ "
+        f"from the first, the first of them at {at.position[2]:.1f} mm.",
+        "Choose a series that holds one axial stack only.",
+    )
+
+
+def _by(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} × {shape[1]}"
+
+
+def _check_axial(normal: Floats, config: IntakeConfig) -> None:
+    degrees = _angle(normal, np.array([0.0, 0.0, 1.0]))
+    if degrees > config.max_obliquity_deg:
+        raise NotAVolume(
+            f"The slices are not axial: {degrees:.0f}° off the patient's long axis; at most "
+            f"{config.max_obliquity_deg:.0f}° are accepted.",
+            _SEND_AXIAL,
+        )
+
+
+def _check_straight(positions: Floats, heights: Floats, first: Plane) -> None:
+    """Refuse stacks that lean (gantry tilt) or jump sideways by more than one pixel.
+
+    Read as a grid, such a stack would be sheared without anybody noticing. A drift below one
+    pixel over the whole stack is the rounding of positions and cosines.
+    """
+    order = np.argsort(heights, kind="stable")
+    path = positions[order] - positions[order[0]]
+    sideways = path - np.outer(path @ first.normal, first.normal)
+    drift = np.linalg.norm(sideways, axis=1)
+    limit = max(first.pixel_spacing)
+    if drift.max() <= limit:
+        return
+    if (lean := _angle(path[-1], first.normal)) > 0 and _is_line(path, limit):
+        raise NotAVolume(
+            f"The gantry was tilted by {lean:.1f}°: the slices are not stacked along their "
+            "normal, as is expected.",
+            "Choose a series without gantry tilt, or its tilt-corrected reconstruction.",
+        )
+    at = positions[order[int(np.argmax(drift > limit))]][2]
+    raise NotAVolume(
+        f"The slices are shifted sideways against each other by up to {drift.max():.1f} mm, "
+        f"first at {at:.1f} mm; at most one pixel ({limit:.2f} mm) is expected.",
+        _EXPORT_AGAIN,
+    )
+
+
+def _is_line(path: Floats, tolerance_mm: float) -> bool:
+    """Whether points that start at zero lie on the line to the last of them."""
+    towards = path[-1] / max(float(np.linalg.norm(path[-1])), _SAME_PLACE_MM)
+    return bool(
+        (np.linalg.norm(path - np.outer(path @ towards, towards), axis=1) <= tolerance_mm).all()
+    )
+
+
+def _angle(one: Floats, other: Floats) -> float:
+    """Between two vectors, in degrees."""
+    length = max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-12)
+    return float(np.degrees(np.arccos(np.clip(one @ other / length, -1.0, 1.0))))
+
+
+def _sorted_unique(heights: Floats) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+    order: list[int] = []
+    duplicates: list[tuple[int, int]] = []
+    for index in np.argsort(heights, kind="stable").tolist():
+        if order and heights[index] - heights[order[-1]] < _SAME_PLACE_MM:
+            duplicates.append((order[-1], index))
+        else:
+            order.append(index)
+    return tuple(order), tuple(duplicates)
+
+
+def _slice_spacing(heights: Floats, config: IntakeConfig) -> float:
+    """Mean distance between sorted slices, after a check that no gap stands out; 0 for one."""
+    if len(heights) < 2:
+        return 0.0
+    gaps = np.diff(heights)
+    median = float(np.median(gaps))
+    wrong = np.abs(gaps - median) > max(config.spacing_tolerance * median, _ROUNDING_MM)
+    if not wrong.any():
+        return float(gaps.mean())
+    low, high = list(pairwise(heights))[int(np.argmax(wrong))]
+    raise MissingSlices(
+        f"{wrong.sum()} of {len(gaps)} gaps between slices differ from {median:.2f} mm; the "
+        f"first is {high - low:.2f} mm, between {low:.1f} and {high:.1f} mm.",
+        "Slices are probably missing: export the whole series again.",
+    )

@@ -1,0 +1,202 @@
+"""NIfTI, NRRD and MetaImage volumes in HU, through SimpleITK."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ctrs.config import IntakeConfig
+from ctrs.errors import InputRejected, NotAVolume, NotHounsfield
+from ctrs.ingest.geometry import check_extent, to_patient_axes
+from ctrs.ingest.text import printable
+from ctrs.ingest.values import AIR_HU, check_hounsfield
+from ctrs.types import SeriesHeader, Triple, Volume
+
+# By name, and never by what the content claims: each reader trusts its headers differently.
+_READERS = {
+    ".nii": "NiftiImageIO",
+    ".nii.gz": "NiftiImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".nhdr": "NrrdImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+}
+
+_MIN_BYTES_PER_VOXEL = 2  # CT numbers do not fit in 8 bits
+# Where the header of an NRRD or MetaImage names another file that holds the voxels.
+_DATA_FILE = re.compile(rb"^[ \t]*(?:data ?file|ElementDataFile)\s*[:=]\s*(.*?)\s*$", re.I | re.M)
+_HEADER_BYTES = 64 * 1024
+_CHUNK = 1024 * 1024
+_EXPORT_AGAIN = "Export the volume again from the program that wrote it."
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """What the header of an image file says, in SimpleITK's order (x, y, z)."""
+
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether the name says that SimpleITK can read it as one volume."""
+    return _reader(path) is not None
+
+
+def _reader(path: Path) -> str | None:
+    name = path.name.lower()
+    return next((io for suffix, io in _READERS.items() if name.endswith(suffix)), None)
+
+
+def read_volume(path: Path, config: IntakeConfig) -> Volume:
+    """One image file as a `Volume`; the header holds nothing but the file's name.
+
+    Voxels without a value (NaN) become air, except in NIfTI, where the reader has made them 0
+    before anybody can see them. The patient's axes come from the file: NIfTI
+    counts x and y the other way round, which SimpleITK takes care of.
+
+    Raises:
+        InputRejected: Damaged, too large, or it refers to voxels outside its own folder.
+        NotAVolume: Not three-dimensional, too short, or too oblique.
+        SlicesTooThick: Spacing above ``config.max_slice_spacing_mm``.
+        NotHounsfield: The values cannot be CT numbers: a mask, for example.
+    """
+    _check_data_file(path)
+    try:
+        with _unzipped(path, config) as plain:
+            image = _read(plain, config)
+        hu = sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
+    except (RuntimeError, ValueError, MemoryError, OSError, EOFError, zlib.error):
+        # ITK's own words hold paths of this machine.
+        raise InputRejected(
+            "The image file is damaged, or not what its name says.", _EXPORT_AGAIN
+        ) from None
+    x, y, z = image.GetSpacing()
+    voxels, spacing, origin, direction = to_patient_axes(
+        hu, (z, y, x), _triple(image.GetOrigin()), image.GetDirection(), config
+    )
+    check_extent(voxels.shape[0], spacing[0], config)
+    unknown = ~np.isfinite(voxels)
+    voxels[unknown] = AIR_HU
+    np.maximum(voxels, AIR_HU, out=voxels)
+    check_hounsfield(voxels)
+    header = SeriesHeader(series_uid=printable(path.name), description=printable(path.name))
+    repairs = (f"{unknown.sum():,} voxels without a value set to air",) if unknown.any() else ()
+    return Volume(voxels, spacing, origin, direction, header, repairs)
+
+
+@contextmanager
+def _unzipped(path: Path, config: IntakeConfig) -> Iterator[Path]:
+    """The file itself, or a plain copy of a .nii.gz with its checksum verified.
+
+    The NIfTI reader fills what is missing or damaged with zeros, which are water here, and says
+    so nowhere.
+    """
+    if not path.name.lower().endswith(".nii.gz"):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".nii") as plain:
+        written = 0
+        with gzip.open(path) as packed:
+            while chunk := packed.read(_CHUNK):
+                written += len(chunk)
+                if written > config.max_unpacked_bytes:
+                    raise ValueError("unpacks to more than any CT")
+                plain.write(chunk)
+        plain.flush()
+        yield Path(plain.name)
+
+
+def _triple(values: tuple[float, ...]) -> Triple:
+    x, y, z = values
+    return x, y, z
+
+
+def _read(path: Path, config: IntakeConfig) -> sitk.Image:
+    """Read the header, refuse what it announces, and only then the voxels."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_reader(path) or "")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    _check_grid(_Grid(reader.GetSize(), reader.GetSpacing()), config)
+    if reader.GetNumberOfComponents() != 1:
+        raise NotHounsfield(
+            f"Each voxel has {reader.GetNumberOfComponents()} values; 1 is expected of CT.",
+            "Choose the CT volume itself, not a colour image.",
+        )
+    if sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent() < _MIN_BYTES_PER_VOXEL:
+        raise NotHounsfield(
+            "The voxels have 8 bits; Hounsfield units need at least 12. This is a mask or a "
+            "picture.",
+            "Choose the CT volume itself.",
+        )
+    if reader.GetImageIO() == "NiftiImageIO":
+        _check_nifti(reader, path)
+    image: sitk.Image = reader.Execute()
+    return image
+
+
+def _check_nifti(reader: sitk.ImageFileReader, path: Path) -> None:
+    """Refuse a NIfTI that is cut short, or that leaves open which side is left."""
+    if reader.GetMetaData("qform_code") == reader.GetMetaData("sform_code") == "0":
+        raise NotAVolume(
+            "The file does not say how the patient lies in it (qform and sform codes are 0).",
+            "Convert the DICOM series again, with a program that keeps the orientation.",
+        )
+    bits = int(reader.GetMetaData("bitpix"))
+    expected = float(reader.GetMetaData("vox_offset")) + prod(reader.GetSize()) * bits // 8
+    if path.stat().st_size < expected:
+        raise ValueError("cut short")
+
+
+def _check_grid(grid: _Grid, config: IntakeConfig) -> None:
+    if len(grid.size) != 3 or min(grid.size) < 1:
+        raise NotAVolume(
+            f"The file holds {' × '.join(map(str, grid.size))} values; three dimensions are "
+            "expected.",
+            "Choose a file with one CT volume.",
+        )
+    steps = np.array(grid.spacing)
+    if not np.isfinite(steps).all() or steps.min() <= 0:
+        raise NotAVolume("The file gives no usable voxel size.", _EXPORT_AGAIN)
+    voxels = prod(grid.size)
+    if max(grid.size) > config.max_files or 4 * voxels > config.max_unpacked_bytes:
+        raise InputRejected(
+            f"The file announces {' × '.join(map(str, grid.size))} voxels: more than any CT.",
+            _EXPORT_AGAIN,
+        )
+
+
+def _check_data_file(path: Path) -> None:
+    """Refuse a header that points to voxels elsewhere: any file of this machine could be named."""
+    kind = _reader(path)
+    if kind == "NiftiImageIO":
+        return
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    if kind == "NrrdImageIO":
+        head = re.split(rb"\r?\n\r?\n", head)[0]  # voxels follow the first blank line
+    names = [match[1].decode("utf-8", "replace") for match in _DATA_FILE.finditer(head)]
+    hidden = len(head) == _HEADER_BYTES or (kind == "MetaImageIO" and not names)
+    if (hidden and not names) or not all(_is_beside(name, path) for name in names[:1]):
+        raise InputRejected(
+            "The header names voxels that are not one plain file beside it.",
+            "Choose the header together with its data file, or a single-file volume.",
+        )
+
+
+def _is_beside(name: str, header: Path) -> bool:
+    """Whether the voxels are in the header's own file or in a plain one of the same folder."""
+    target = header.parent / name
+    plain = name == target.name and target.is_file() and not target.is_symlink()
+    return name.upper() == "LOCAL" or plain

@@ -1,0 +1,262 @@
+"""What is in a folder, an archive or a file, and which series to score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ctrs.config import IntakeConfig
+from ctrs.errors import InputRejected, NoCtFound
+from ctrs.ingest import image_file
+from ctrs.ingest.archive import find_files, is_zip, relative, unpack
+from ctrs.ingest.dicom import DicomFile, read_header
+from ctrs.ingest.series import split_localizers, stack
+from ctrs.kernels import Sharpness, sharpness
+from ctrs.types import Inventory, RejectedFile, Series, SeriesHeader
+
+# Model and reader gain nothing below about 1 mm; above, each class shows visibly less.
+_SPACING_CLASSES_MM = (1.5, 3.0, 5.0)
+# Of the longest one: a series that misses more than this of the body is not preferred.
+_COVERED = 0.85
+# Thick slabs made of thin slices: their values are not those of a slice.
+_PROJECTIONS = {"MIP", "MINIP", "MAX_IP", "MIN_IP", "MPR_MIP", "PROJECTION IMAGE", "AVERAGE"}
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A series under judgement. ``fault`` is what `read_volume` would raise, if anything."""
+
+    series: Series
+    image_type: tuple[str, ...] = ()
+    n_images: int = 0
+    fault: InputRejected | None = None
+
+    @property
+    def coverage_mm(self) -> float:
+        return self.series.shape[0] * self.series.spacing[0]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """An inventory, and the reason to give where it has no chosen series."""
+
+    inventory: Inventory
+    fault: InputRejected
+
+
+def take_inventory(path: Path, config: IntakeConfig, scratch: Path) -> Inventory:
+    """Everything found in a folder, .zip or single file, with the series ranked.
+
+    DICOM is judged by its headers alone, so that thousands of files take seconds. Image files
+    (NIfTI, NRRD, MetaImage) are read whole: their headers do not tell a CT from a mask.
+
+    Args:
+        path: A folder (searched whole), a .zip, a DICOM file, or an image file.
+        scratch: An empty folder; archives are unpacked into it, and series point into it.
+
+    Raises:
+        UnsafeArchive: The archive is a bomb, leads outside, or is encrypted.
+        InputRejected: There is nothing at ``path``, or far too much.
+    """
+    return survey(path, config, scratch).inventory
+
+
+def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
+    """As `take_inventory`, with the error to raise if no series can be used."""
+    root, files, rejected = _gather(path, config, scratch)
+    n_files = len(files) + len(rejected)
+    candidates: list[_Candidate] = []
+    by_series: dict[str, list[DicomFile]] = {}
+    data_files = _data_files(files)
+    for file in files:
+        if file in data_files:
+            continue
+        if image_file.is_image_file(file):
+            candidates.append(_judge_image_file(file, root, config))
+        else:
+            _read_dicom(file, root, config, by_series, rejected)
+    for members in by_series.values():
+        slices, localizers = split_localizers(members)
+        candidates.append(_judge_dicom(slices, config))
+        rejected += [
+            RejectedFile(relative(file.path, root), "a localizer within a CT series, set aside")
+            for file in localizers
+        ]
+    ranked = _ranked([c for c in candidates if c.fault is None])
+    refused = sorted((c for c in candidates if c.fault), key=_promise, reverse=True)
+    series = (*ranked, *(c.series for c in refused))
+    inventory = Inventory(n_files, series, tuple(rejected), ranked[0] if ranked else None)
+    return Survey(inventory, _why_nothing(refused, n_files))
+
+
+# --- Finding --------------------------------------------------------------------------------
+
+
+def _gather(
+    path: Path, config: IntakeConfig, scratch: Path
+) -> tuple[Path, list[Path], list[RejectedFile]]:
+    """The files to look at, where their names start, and what was passed over already."""
+    if path.is_dir():
+        return path, *find_files(path, config)
+    if not path.is_file():
+        raise InputRejected(
+            "There is no such file or folder.", "Check the path, and that it can be opened."
+        )
+    if not is_zip(path):
+        return path.parent, [path], []
+    damaged = unpack(path, scratch, config)
+    files, rejected = find_files(scratch, config)
+    return scratch, files, damaged + rejected
+
+
+def _data_files(files: Sequence[Path]) -> set[Path]:
+    """Voxels that belong to a header beside them (``scan.mhd`` with ``scan.raw``)."""
+    headers = {f.with_suffix("") for f in files if f.suffix.lower() in (".mhd", ".nhdr")}
+    endings = (".raw", ".zraw", ".gz")
+    return {
+        f
+        for f in files
+        if f.suffix.lower() in endings
+        and not image_file.is_image_file(f)
+        and {f.with_suffix(""), f.with_suffix("").with_suffix("")} & headers
+    }
+
+
+def _read_dicom(
+    file: Path,
+    root: Path,
+    config: IntakeConfig,
+    by_series: dict[str, list[DicomFile]],
+    rejected: list[RejectedFile],
+) -> None:
+    try:
+        if is_zip(file):
+            raise InputRejected("an archive inside; it is not unpacked", "")
+        found = read_header(file, config)
+    except InputRejected as reason:
+        rejected.append(RejectedFile(relative(file, root), reason.what))
+    except OSError:
+        rejected.append(RejectedFile(relative(file, root), "cannot be opened"))
+    else:
+        by_series.setdefault(found.header.series_uid, []).append(found)
+
+
+# --- Judging --------------------------------------------------------------------------------
+
+
+def _judge_dicom(files: Sequence[DicomFile], config: IntakeConfig) -> _Candidate:
+    first = files[0]
+    n_images = sum(len(file.images) for file in files)
+    try:
+        found = stack(files, config)
+    except InputRejected as fault:
+        series = _refused(first.header, [file.path for file in files], fault)
+        return _Candidate(series, first.image_type, n_images, fault)
+    series = Series(
+        found.files[0].header, found.paths, True, (), None, found.layout.shape, found.layout.spacing
+    )
+    return _Candidate(series, first.image_type, n_images)
+
+
+def _judge_image_file(file: Path, root: Path, config: IntakeConfig) -> _Candidate:
+    name = relative(file, root)
+    header = SeriesHeader(series_uid=name, description=file.name)
+    try:
+        volume = image_file.read_volume(file, config)
+    except InputRejected as fault:
+        return _Candidate(_refused(header, [file], fault), n_images=1, fault=fault)
+    header = replace(volume.header, series_uid=name)
+    slices, rows, columns = volume.hu.shape
+    series = Series(header, (file,), True, (), None, (slices, rows, columns), volume.spacing)
+    return _Candidate(series, n_images=slices)
+
+
+def _refused(header: SeriesHeader, files: Sequence[Path], fault: InputRejected) -> Series:
+    return Series(header, tuple(files), False, (fault.what,), None, (0, 0, 0), (0.0, 0.0, 0.0))
+
+
+def _promise(candidate: _Candidate) -> tuple[bool, int]:
+    """How near a refused series was to being usable: its fault is the one worth telling."""
+    is_ct = not isinstance(candidate.fault, NoCtFound)
+    return is_ct, candidate.n_images
+
+
+def _why_nothing(refused: Sequence[_Candidate], n_files: int) -> InputRejected:
+    if refused and refused[0].fault and _promise(refused[0])[0]:
+        return refused[0].fault
+    kinds = sorted({c.series.header.modality or "unknown" for c in refused})
+    also = f" (found: {', '.join(kinds)})" if kinds else ""
+    return NoCtFound(
+        f"None of the {n_files} files is a usable CT image{also}.",
+        "Choose the folder of a chest CT series (files usually end in .dcm).",
+    )
+
+
+# --- Ranking --------------------------------------------------------------------------------
+
+# What is compared, in this order; the smaller value wins. The words are for the loser.
+_Preference = tuple[Callable[[_Candidate, float], float], str]
+
+
+def _spacing_class(candidate: _Candidate) -> int:
+    return sum(candidate.series.spacing[0] > limit for limit in _SPACING_CLASSES_MM)
+
+
+def _sharpness_order(candidate: _Candidate) -> int:
+    order = (Sharpness.SOFT, Sharpness.UNKNOWN, Sharpness.SHARP)
+    return order.index(sharpness(candidate.series.header.kernel))
+
+
+_PREFERENCES: tuple[_Preference, ...] = (
+    (lambda c, _: bool(_PROJECTIONS & set(c.image_type)),
+     "a projection (MIP or average); a series of plain slices is there"),
+    (lambda c, longest: c.coverage_mm < _COVERED * longest,
+     "covers {coverage:.0f} mm of the body; a series that covers {best:.0f} mm is there"),
+    (lambda c, _: _spacing_class(c),
+     "{spacing:.4g} mm between slices; a thinner reconstruction is there"),
+    (lambda c, _: _sharpness_order(c), "{kernel}; a softer reconstruction is there"),
+    (lambda c, _: "DERIVED" in c.image_type, "derived images; the original ones are there"),
+    (lambda c, _: -c.series.shape[0], "{slices} slices; a series with more slices is there"),
+    (lambda c, _: c.series.spacing[0], "a series with thinner slices is there"),
+)  # fmt: skip
+
+
+def _ranked(candidates: Sequence[_Candidate]) -> list[Series]:
+    """Accepted series, best first, each with its rank and its reasons in words."""
+    longest = max((c.coverage_mm for c in candidates), default=0.0)
+
+    def key(candidate: _Candidate) -> tuple[float | str, ...]:
+        values = (value(candidate, longest) for value, _ in _PREFERENCES)
+        return (*values, candidate.series.header.series_uid)
+
+    best_first = sorted(candidates, key=key)
+    return [
+        replace(c.series, rank=rank, reasons=_reasons(c, best_first[0], longest))
+        for rank, c in enumerate(best_first, start=1)
+    ]
+
+
+def _reasons(candidate: _Candidate, best: _Candidate, longest: float) -> tuple[str, ...]:
+    series = candidate.series
+    kernel = _kernel_words(series.header.kernel)
+    spacing = series.spacing[0]
+    summary = f"axial, {spacing:.4g} mm between slices, {kernel}, {series.shape[0]} slices"
+    if candidate is best:
+        return (summary,)
+    words = next(
+        (w for value, w in _PREFERENCES if value(candidate, longest) > value(best, longest)),
+        "as good as the chosen one",
+    )
+    against = words.format(
+        coverage=candidate.coverage_mm, best=best.coverage_mm, spacing=spacing, kernel=kernel,
+        slices=series.shape[0],
+    )  # fmt: skip
+    return summary, against
+
+
+def _kernel_words(kernel: str) -> str:
+    if not kernel:
+        return "kernel not given"
+    kind = sharpness(kernel)
+    return f"kernel {kernel}" if kind is Sharpness.UNKNOWN else f"{kind} kernel"

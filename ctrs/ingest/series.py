@@ -1,0 +1,220 @@
+"""The DICOM files of one series become one volume, or a reason why not."""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from ctrs.config import IntakeConfig
+from ctrs.errors import InputRejected, NoCtFound, NotAVolume, NotHounsfield
+from ctrs.ingest.dicom import (
+    SECONDARY_CAPTURE,
+    DicomFile,
+    Image,
+    Stored,
+    decoded,
+    read_header,
+    translated,
+)
+from ctrs.ingest.geometry import Layout, lay_out, to_patient_axes
+from ctrs.ingest.values import AIR_HU, check_hounsfield, touching_border
+from ctrs.types import Array, SeriesHeader, Volume
+
+# Material maps of multi-energy CT come as CT images whose values are no CT numbers.
+_HU_TYPES = {"", "HU", "US", "HU_MOD"}
+_MAX_LOCALIZERS = 2
+
+_EXPORT_AGAIN = "Export the whole series again from the archive, then try again."
+_CHOOSE_CT = "Choose the folder of a chest CT series (files usually end in .dcm)."
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The images of one series that make a volume, and how they lie."""
+
+    files: tuple[DicomFile, ...]
+    images: tuple[Image, ...]
+    layout: Layout
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files from feet to head, duplicates behind the slice that they repeat."""
+        twins: dict[int, list[int]] = {}
+        for kept, twin in self.layout.duplicates:
+            twins.setdefault(kept, []).append(twin)
+        order = (i for kept in self.layout.order for i in (kept, *twins.get(kept, ())))
+        return tuple(dict.fromkeys(self.images[i].path for i in order))
+
+
+def split_localizers(
+    files: Sequence[DicomFile],
+) -> tuple[list[DicomFile], list[DicomFile]]:
+    """The files of a series without its few localizers, and those localizers.
+
+    One or two overview images that share the series UID with the slices are set aside. More
+    than that, or nothing else, is left as it is: the series is then not what it seems.
+    """
+    localizers = [file for file in files if file.is_localizer]
+    if len(localizers) <= _MAX_LOCALIZERS and 2 * len(localizers) < len(files):
+        return [file for file in files if not file.is_localizer], localizers
+    return list(files), []
+
+
+def stack(files: Sequence[DicomFile], config: IntakeConfig) -> Stack:
+    """Make sure that the files of one series form a CT volume, from their headers.
+
+    Pixels are read in one case only: two images at one place are the same, or a fault.
+
+    Raises:
+        NoCtFound: Not CT images at all.
+        NotHounsfield: The header says that the values are something else.
+        NotAVolume: CT images that do not form one regular axial volume, and its subclasses.
+        InputRejected: Compressed in a way that cannot be read.
+    """
+    for file in files:
+        _check_kind(file)
+    images = [image for file in files for image in file.images]
+    if unplaced := sum(image.plane is None for image in images):
+        raise NotAVolume(
+            f"{unplaced} of {len(images)} images do not say where in the patient they lie.",
+            "Export the series again, with image positions.",
+        )
+    if len({_identity(file.header) for file in files}) > 1:
+        raise NotAVolume("The images of one series name more than one patient.", _EXPORT_AGAIN)
+    layout = lay_out([image.plane for image in images if image.plane], config)
+    rows, columns = layout.shape[1:]
+    if 4 * len(images) * rows * columns > config.max_unpacked_bytes:
+        raise NotAVolume(
+            f"{len(images)} images of {rows} × {columns} pixels are more than can be held.",
+            "Send a reconstruction with fewer slices.",
+        )
+    found = Stack(tuple(files), tuple(images), layout)
+    _check_duplicates(found, config)
+    return found
+
+
+def _identity(header: SeriesHeader) -> tuple[str, str, str]:
+    return header.patient_id, header.patient_birth_date, header.patient_sex
+
+
+def _check_kind(file: DicomFile) -> None:
+    """Refuse what is no CT image in Hounsfield units, by what its header says."""
+    if file.sop_class.startswith(SECONDARY_CAPTURE):
+        raise NoCtFound("The series holds screenshots (secondary capture), no CT data.", _CHOOSE_CT)
+    if file.header.modality != "CT":
+        kind = file.header.modality or "of no named modality"
+        raise NoCtFound(f"The series is {kind}; CT is expected.", _CHOOSE_CT)
+    if not file.images:
+        raise NoCtFound("The series holds no image.", _CHOOSE_CT)
+    if file.samples != 1 or file.photometric != "MONOCHROME2":
+        kind = file.photometric or "of no named kind"
+        raise NoCtFound(f"The images are {kind}; MONOCHROME2 is expected of CT.", _CHOOSE_CT)
+    if file.is_localizer:
+        raise NotAVolume(
+            "The series holds localizers (overview images); axial slices are expected.",
+            _CHOOSE_CT,
+        )
+    if not file.can_be_decoded:
+        raise InputRejected(
+            f"The images are compressed as {file.compression}, which cannot be read.",
+            "Export the series uncompressed or with lossless compression.",
+        )
+    _check_rescale(file)
+
+
+def _check_rescale(file: DicomFile) -> None:
+    for image in file.images:
+        if image.rescale_type not in _HU_TYPES or image.slope == 0:
+            raise NotHounsfield(
+                f"The images hold values of type {image.rescale_type or 'unknown'} (slope "
+                f"{image.slope:g}); Hounsfield units are expected.",
+                "Choose the ordinary CT reconstruction of the same study.",
+            )
+
+
+def _check_duplicates(found: Stack, config: IntakeConfig) -> None:
+    """Refuse two different images at one place: phases of a moving organ, or a mix-up."""
+    for kept, twin in found.layout.duplicates:
+        one, other = found.images[kept], found.images[twin]
+        if _same_bytes(one, other):
+            continue
+        with translated(f"The image at {_height(one):.1f} mm cannot be decoded (%s)."):
+            first, second = (next(decoded(i.path, [i], config)) for i in (one, other))
+        if _scale(one) != _scale(other) or not np.array_equal(first, second):
+            raise NotAVolume(
+                f"{len(found.layout.duplicates) + 1} images share a place with another one; the "
+                f"first two that differ lie at {_height(one):.1f} mm.",
+                "Choose a series with a single phase.",
+            )
+
+
+def _scale(image: Image) -> tuple[float, float]:
+    return image.slope, image.intercept
+
+
+def _same_bytes(one: Image, other: Image) -> bool:
+    return one.frame == other.frame and filecmp.cmp(one.path, other.path, shallow=False)
+
+
+# --- Pixels --------------------------------------------------------------------------------
+
+
+def read_volume(paths: Sequence[Path], config: IntakeConfig) -> Volume:
+    """The files of one series as a `Volume`.
+
+    Raises:
+        InputRejected: As `read_header` and `stack`, or an image that cannot be decoded.
+        NotHounsfield: The values cannot be CT numbers.
+    """
+    files, _ = split_localizers([read_header(path, config) for path in paths])
+    found = stack(files, config)
+    layout = found.layout
+    hu = np.empty(layout.shape, np.float32)
+    slots = {found.images[index]: slot for slot, index in enumerate(layout.order)}
+    in_files = sorted(slots, key=lambda image: (image.path, image.frame))
+    for path, frames in groupby(in_files, lambda image: image.path):
+        images = list(frames)
+        with translated(f"The image at {_height(images[0]):.1f} mm cannot be decoded (%s)."):
+            for image, stored in zip(images, decoded(path, images, config), strict=True):
+                _to_hu(stored, image, hu[slots[image]])
+    check_hounsfield(hu)
+    voxels, spacing, origin, direction = to_patient_axes(
+        hu, layout.spacing, layout.origin, layout.direction, config
+    )
+    return Volume(voxels, spacing, origin, direction, found.files[0].header, _repairs(found))
+
+
+def _height(image: Image) -> float:
+    return image.plane.position[2] if image.plane else 0.0
+
+
+def _repairs(found: Stack) -> tuple[str, ...]:
+    repairs = []
+    if twins := len(found.layout.duplicates):
+        repairs.append(f"{twins} identical copies of slices dropped")
+    if any(not file.has_rescale for file in found.files):
+        repairs.append("No rescale slope in the files: stored values taken as Hounsfield units")
+    if any(file.is_lossy for file in found.files):
+        repairs.append("Decoded from lossy compression")
+    return tuple(repairs)
+
+
+def _to_hu(stored: Stored, image: Image, out: Array) -> None:
+    """Fill ``out`` with HU: rescaled, and air where nothing was measured."""
+    np.multiply(stored, np.float32(image.slope), out=out)
+    out += np.float32(image.intercept)
+    if image.padding is not None and _padding_shows(image):
+        low, high = image.padding
+        out[touching_border((stored >= low) & (stored <= high))] = AIR_HU
+    np.maximum(out, AIR_HU, out=out)
+
+
+def _padding_shows(image: Image) -> bool:
+    """Whether padding would be taken for tissue; below -1024 HU it becomes air anyway."""
+    ends = image.padding or (0, 0)
+    return any(end * image.slope + image.intercept > AIR_HU for end in ends)

@@ -1,0 +1,135 @@
+"""Two scans become a pair, unless they cannot be one patient before and on treatment."""
+
+from __future__ import annotations
+
+from ctrs.config import PairConfig
+from ctrs.errors import DifferentPatients, SameScan, WrongOrder
+from ctrs.kernels import Sharpness, sharpness
+from ctrs.types import Finding, ScanPair, SeriesHeader, Volume, Zone
+
+# Dates of one visit may differ by some days between order, acquisition and report.
+_DATES_AGREE_DAYS = 7
+_MAX_SPACING_RATIO = 2.0
+_SWAP = "Swap the two scans, or check which one was acquired first."
+_CHECK_PATIENT = "Check that both scans are of the same patient."
+
+
+def pair_scans(
+    baseline: Volume,
+    follow_up: Volume,
+    config: PairConfig,
+    interval_days: int | None = None,
+) -> ScanPair:
+    """Baseline and follow-up CT of one patient, with remarks on what lowers the trust.
+
+    Identity is compared in the headers only, and no message repeats it.
+
+    Args:
+        interval_days: From baseline to follow-up, where the user knows it better than the
+            dates in the files; it then counts, and the dates do not.
+
+    Raises:
+        SameScan: Both have the same voxels.
+        DifferentPatients: Patient ID, sex or birth date disagree.
+        WrongOrder: The follow-up is older than the baseline.
+    """
+    if baseline.sha256 == follow_up.sha256:
+        raise SameScan(
+            "Baseline and follow-up are the same scan: every voxel is equal.",
+            "Choose two scans of different dates.",
+        )
+    _check_patient(baseline.header, follow_up.header)
+    by_dates = _days_between(baseline.header, follow_up.header)
+    days = by_dates if interval_days is None else interval_days
+    if days is not None and days < 0:
+        raise WrongOrder(
+            f"The follow-up scan is {-days} days older than the baseline scan; it should be "
+            "the later one.",
+            _SWAP,
+        )
+    findings = (
+        *_interval_findings(days, config),
+        *_date_findings(by_dates, interval_days),
+        *_identity_findings(baseline.header, follow_up.header),
+        *_protocol_findings(baseline, follow_up),
+    )
+    return ScanPair(baseline, follow_up, days, findings)
+
+
+def _check_patient(baseline: SeriesHeader, follow_up: SeriesHeader) -> None:
+    fields = {
+        "patient IDs": (baseline.patient_id, follow_up.patient_id),
+        "sexes": (_known_sex(baseline), _known_sex(follow_up)),
+        "birth dates": (baseline.patient_birth_date, follow_up.patient_birth_date),
+    }
+    differing = [name for name, (one, other) in fields.items() if one and other and one != other]
+    if differing:
+        raise DifferentPatients(
+            f"The {' and '.join(differing)} in the two scans differ; one patient is expected.",
+            _CHECK_PATIENT,
+        )
+
+
+def _known_sex(header: SeriesHeader) -> str:
+    """F or M; "other" and what scanners write for "unknown" say nothing."""
+    sex = header.patient_sex.strip().upper()
+    return sex if sex in ("F", "M") else ""
+
+
+def _days_between(baseline: SeriesHeader, follow_up: SeriesHeader) -> int | None:
+    if baseline.acquired_on is None or follow_up.acquired_on is None:
+        return None
+    return (follow_up.acquired_on - baseline.acquired_on).days
+
+
+def _interval_findings(days: int | None, config: PairConfig) -> list[Finding]:
+    if days is None:
+        return [_amber(
+            "The time between the scans is unknown; the score assumes "
+            f"{config.assumed_days} days."
+        )]  # fmt: skip
+    if not config.amber_days[0] <= days <= config.amber_days[1]:
+        low, high = config.amber_days
+        return [Finding(Zone.RED, f"The scans are {days} days apart; {low} to {high} days are "
+                        "needed for a score.")]  # fmt: skip
+    if not config.green_days[0] <= days <= config.green_days[1]:
+        low, high = config.green_days
+        return [_amber(f"The scans are {days} days apart; {low} to {high} days are usual.")]
+    return []
+
+
+def _date_findings(by_dates: int | None, given: int | None) -> list[Finding]:
+    if by_dates is None or given is None or abs(by_dates - given) <= _DATES_AGREE_DAYS:
+        return []
+    return [_amber(f"The scans were said to be {given} days apart; by the dates in their files "
+                   f"they are {by_dates} days apart.")]  # fmt: skip
+
+
+def _identity_findings(baseline: SeriesHeader, follow_up: SeriesHeader) -> list[Finding]:
+    """A remark where one scan says whose it is and the other does not.
+
+    Two scans without any identity, as research volumes are, get none: nothing contradicts.
+    """
+    if bool(baseline.patient_id) == bool(follow_up.patient_id):
+        return []
+    nameless = "follow-up" if baseline.patient_id else "baseline"
+    return [_amber(f"The {nameless} scan has no patient ID and the other one has: that both are "
+                   "of one patient could not be checked.")]  # fmt: skip
+
+
+def _protocol_findings(baseline: Volume, follow_up: Volume) -> list[Finding]:
+    """Remarks on reconstructions so unlike that a change may be theirs, not the tumour's."""
+    findings = []
+    mm = baseline.spacing[0], follow_up.spacing[0]
+    if max(mm) / min(mm) > _MAX_SPACING_RATIO:
+        findings.append(_amber(f"The slices are {mm[0]:.4g} mm apart at baseline and "
+                               f"{mm[1]:.4g} mm at follow-up."))  # fmt: skip
+    kinds = sharpness(baseline.header.kernel), sharpness(follow_up.header.kernel)
+    if set(kinds) == {Sharpness.SOFT, Sharpness.SHARP}:
+        findings.append(_amber(f"The baseline scan has a {kinds[0]} kernel and the follow-up "
+                               f"scan a {kinds[1]} one."))  # fmt: skip
+    return findings
+
+
+def _amber(reason: str) -> Finding:
+    return Finding(Zone.AMBER, reason)

@@ -1,0 +1,82 @@
+"""Where the score comes from: a signed map a scan, on the scan's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from ctrs.assess import Workshop, prepare_pair
+from ctrs.prepare import onto_scan_grid
+from ctrs.types import Array, PreparedScan, ScanPair, Volume
+
+SMOOTHING_MM = 4.0  # single voxels are noise of the gradient; structures are larger
+
+
+class Explainer(Protocol):
+    """A model that can say which voxels moved its answer."""
+
+    version: str
+
+    def attribute(
+        self, baseline: PreparedScan, follow_up: PreparedScan, interval_days: float
+    ) -> tuple[Array, Array]: ...
+
+
+@dataclass(frozen=True)
+class SaliencyMap:
+    """Signed saliency of one scan.
+
+    Attributes:
+        values: Shape of the scan's ``hu``, -1 to 1. Positive: what stands there raised the
+            predicted survival; negative: it lowered it. Both scans of a pair share one scale.
+            It is no tumour outline.
+    """
+
+    values: Array
+
+
+def explain(
+    pair: ScanPair, workshop: Workshop, model: Callable[[], Explainer]
+) -> tuple[SaliencyMap, SaliencyMap]:
+    """Saliency of both scans of a pair, by integrated gradients; cached like prepared scans.
+
+    Source:
+        Sundararajan, Taly & Yan, ICML 2017.
+    """
+    (before, _), (after, _) = prepare_pair(pair, workshop)
+    key = f"saliency-{pair.key}-{workshop.model_version}".lower()
+    arrays = workshop.cache.get(key) if workshop.cache else None
+    if arrays is None:
+        days = pair.interval_days
+        assumed = workshop.config.pair.assumed_days if days is None else days
+        maps = model().attribute(before, after, assumed)
+        arrays = dict(zip(("baseline", "follow_up"), _on_one_scale(maps, before), strict=True))
+        if workshop.cache:
+            workshop.cache.put(key, arrays)
+    return (
+        SaliencyMap(onto_scan_grid(arrays["baseline"], before, pair.baseline)),
+        SaliencyMap(onto_scan_grid(arrays["follow_up"], after, pair.follow_up)),
+    )
+
+
+def _on_one_scale(maps: tuple[Array, Array], prepared: PreparedScan) -> list[Array]:
+    """Smooth both maps and divide them by the same number, so that they can be compared."""
+    sigma = [SMOOTHING_MM / mm for mm in prepared.spacing]
+    smooth = [ndimage.gaussian_filter(values, sigma) for values in maps]
+    top = max(float(np.quantile(np.abs(values), 0.9995)) for values in smooth)
+    return [np.clip(values / max(top, 1e-12), -1, 1).astype(np.float32) for values in smooth]
+
+
+def write_nifti(saliency: SaliencyMap, volume: Volume, file: Path) -> None:
+    """Write a map as NIfTI on the grid of its scan."""
+    image = sitk.GetImageFromArray(saliency.values)
+    image.SetSpacing(volume.spacing[::-1])
+    image.SetOrigin(volume.origin)
+    image.SetDirection(volume.direction)
+    sitk.WriteImage(image, str(file), useCompression=True)

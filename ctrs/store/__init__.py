@@ -1,0 +1,6 @@
+"""What is kept between two visits to the app: one DuckDB file. SQL lives only in this folder."""
+
+from ctrs.store.records import CohortCounts, Provenance, ScanFacts, StoredPair
+from ctrs.store.store import Store
+
+__all__ = ["CohortCounts", "Provenance", "ScanFacts", "Store", "StoredPair"]

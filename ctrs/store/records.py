@@ -1,0 +1,212 @@
+"""Nouns to rows and back. A row is a dict by column; it knows nothing of SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from ctrs.types import (
+    Biomarker,
+    Finding,
+    Outcome,
+    Patient,
+    PredictedCurve,
+    Recist,
+    Response,
+    ResponseScore,
+    RiskGroup,
+    Triple,
+    Volume,
+    Zone,
+)
+
+Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ScanFacts:
+    """What is kept of a scan beside its name: how it was made, not of whom or when.
+
+    Attributes:
+        shape, spacing_mm: ``(z, y, x)``.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: Triple
+    kernel: str = ""
+    contrast: str = ""
+    manufacturer: str = ""
+
+    @classmethod
+    def of(cls, volume: Volume) -> ScanFacts:
+        """The facts of this volume, its header's identity left behind."""
+        slices, rows, columns = volume.hu.shape
+        header = volume.header
+        return cls(
+            shape=(slices, rows, columns),
+            spacing_mm=volume.spacing,
+            kernel=header.kernel,
+            contrast=header.contrast,
+            manufacturer=header.manufacturer,
+        )
+
+
+@dataclass(frozen=True)
+class StoredPair:
+    """A scan pair without its voxels: which two scans, by content, of which patient."""
+
+    pair_key: str
+    patient: str
+    baseline_sha256: str
+    follow_up_sha256: str
+    interval_days: int | None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a stored score came about: when (UTC), on which device, and the seconds by step."""
+
+    scored_at: datetime
+    device: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CohortCounts:
+    """How many patients there are behind a cohort's figures, and where the others went.
+
+    Attributes:
+        patients: In the cohort.
+        refused: Without any readable pair: only a refusal is known of them.
+        scored: With a score by this model, whatever its zone; ``green + amber + red``.
+        without_outcome: Among all patients, those whose survival nobody has entered.
+        analysed: Green and with an outcome: the rows of `Store.cohort_table`.
+        analysed_with_amber: The same with the amber ones.
+    """
+
+    patients: int
+    refused: int
+    scored: int
+    green: int
+    amber: int
+    red: int
+    without_outcome: int
+    analysed: int
+    analysed_with_amber: int
+
+
+def patient_row(patient: Patient) -> Row:
+    return dict(vars(patient))
+
+
+def scan_row(sha256: str, facts: ScanFacts) -> Row:
+    return {"sha256": sha256, **vars(facts)}
+
+
+def pair_row(pair: StoredPair) -> Row:
+    findings = [{"zone": str(found.zone), "reason": found.reason} for found in pair.findings]
+    return {
+        "patient": pair.patient,
+        "pair_key": pair.pair_key,
+        "baseline_sha256": pair.baseline_sha256,
+        "follow_up_sha256": pair.follow_up_sha256,
+        "interval_days": pair.interval_days,
+        "findings": findings,
+    }
+
+
+def score_row(pair_key: str, score: ResponseScore, seconds: Mapping[str, float]) -> Row:
+    lower, upper = score.interval_90 or (None, None)
+    return {
+        "pair_key": pair_key,
+        "model_version": score.model_version,
+        "zone": str(score.zone),
+        "reasons": list(score.reasons),
+        "survival_12m": score.survival_12m,
+        "lower": lower,
+        "upper": upper,
+        "curve": vars(score.curve) if score.curve else None,
+        "risk_group": str(score.risk_group) if score.risk_group else None,
+        "members": list(score.members),
+        "cut_off": score.cut_off,
+        "ood_percentile": score.ood_percentile,
+        # A MAP is written as its pairs of key and value.
+        "biomarkers": [(name, vars(value)) for name, value in score.biomarkers.items()],
+        "device": score.device,
+        "seconds": list(seconds.items()),
+    }
+
+
+def response_row(pair_key: str, response: Response) -> Row:
+    return {"pair_key": pair_key, **vars(response), "recist": str(response.recist)}
+
+
+def outcome_row(patient: str, outcome: Outcome) -> Row:
+    return {"patient": patient, **vars(outcome)}
+
+
+def to_patient(row: Row) -> Patient:
+    return Patient(**row)
+
+
+def to_scan_facts(row: Row) -> ScanFacts:
+    return ScanFacts(
+        shape=tuple(row["shape"]),
+        spacing_mm=tuple(row["spacing_mm"]),
+        kernel=row["kernel"],
+        contrast=row["contrast"],
+        manufacturer=row["manufacturer"],
+    )
+
+
+def to_pair(row: Row) -> StoredPair:
+    found = tuple(Finding(Zone(item["zone"]), item["reason"]) for item in row["findings"])
+    return StoredPair(
+        pair_key=row["pair_key"],
+        patient=row["patient"],
+        baseline_sha256=row["baseline_sha256"],
+        follow_up_sha256=row["follow_up_sha256"],
+        interval_days=row["interval_days"],
+        findings=found,
+    )
+
+
+def to_score(row: Row) -> ResponseScore:
+    has_number = row["survival_12m"] is not None
+    return ResponseScore(
+        zone=Zone(row["zone"]),
+        reasons=tuple(row["reasons"]),
+        survival_12m=row["survival_12m"],
+        interval_90=(row["lower"], row["upper"]) if has_number else None,
+        curve=_to_curve(row["curve"]),
+        risk_group=RiskGroup(row["risk_group"]) if has_number else None,
+        members=tuple(row["members"]),
+        cut_off=row["cut_off"],
+        ood_percentile=row["ood_percentile"],
+        biomarkers={name: Biomarker(**value) for name, value in row["biomarkers"].items()},
+        model_version=row["model_version"],
+        device=row["device"],
+    )
+
+
+def _to_curve(value: dict[str, list[float]] | None) -> PredictedCurve | None:
+    if value is None:
+        return None
+    return PredictedCurve(**{name: tuple(numbers) for name, numbers in value.items()})
+
+
+def to_response(row: Row) -> Response:
+    return Response(
+        recist=Recist(row["recist"]),
+        sum_baseline_mm=row["sum_baseline_mm"],
+        sum_follow_up_mm=row["sum_follow_up_mm"],
+        new_lesions=row["new_lesions"],
+        volume_change=row["volume_change"],
+    )
+
+
+def to_outcome(row: Row) -> Outcome:
+    return Outcome(months=row["months"], event=row["event"])

@@ -1,0 +1,377 @@
+"""The DuckDB file: who was scored, on which scans, by which model, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self, TypeVar
+
+import duckdb
+import pandas as pd
+
+from ctrs.errors import StoreUnusable
+from ctrs.store import queries, records
+from ctrs.store.database import Connection, connect, migrate
+from ctrs.store.records import CohortCounts, Provenance, Row, ScanFacts, StoredPair
+from ctrs.store.writing import introduce, note, replace
+from ctrs.types import UNKNOWN, Finding, Outcome, Patient, Response, ResponseScore
+
+Item = TypeVar("Item")
+
+_NOT_WRITTEN = (
+    duckdb.IOException,
+    duckdb.TransactionException,  # also a full disk, if it is full at the commit
+    duckdb.OutOfMemoryException,
+    duckdb.FatalException,
+)
+
+
+class Store:
+    """Patients, scan pairs, scores and outcomes in one DuckDB file, under pseudonyms.
+
+    Any number of threads may use one store: readers see the last committed state and never
+    wait, writers take turns. Each public write is one transaction: it is there whole, and
+    stays through a crash, once the method has returned.
+
+    Args:
+        path: The file, created if absent; ``None`` is an empty store in memory.
+
+    Raises:
+        StoreUnusable: The file is open in another process, is no database of this program, or
+            is newer than the program.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._db = connect(path)
+        self._writing = Lock()
+        try:
+            migrate(self._db)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the file go, so that another process may open it."""
+        self._db.close()
+
+    # --- Patients and scans -----------------------------------------------------------------
+
+    def save_patient(self, patient: Patient) -> None:
+        """Write what is known of a patient, in place of what was known before."""
+        with self._transaction() as cursor:
+            replace(cursor, "patients", [records.patient_row(patient)])
+
+    def patient(self, pseudonym: str) -> Patient | None:
+        """The patient under this pseudonym, or ``None``."""
+        row = self._row("SELECT * FROM patients WHERE patient = ?", pseudonym)
+        return records.to_patient(row) if row else None
+
+    def cohorts(self) -> list[str]:
+        """Names of the cohorts that have a patient, in alphabetical order."""
+        found = self._rows("SELECT DISTINCT cohort FROM patients ORDER BY cohort")
+        return [row["cohort"] for row in found]
+
+    def save_scan(self, sha256: str, facts: ScanFacts) -> None:
+        """Write how a scan was made; `Volume.sha256` names it."""
+        with self._transaction() as cursor:
+            replace(cursor, "scans", [records.scan_row(sha256, facts)])
+
+    def scan(self, sha256: str) -> ScanFacts | None:
+        """How this scan was made, or ``None`` if it was never saved."""
+        row = self._row("SELECT * FROM scans WHERE sha256 = ?", sha256)
+        return records.to_scan_facts(row) if row else None
+
+    def save_pair(
+        self,
+        pair_key: str,
+        patient: str,
+        baseline_sha256: str,
+        follow_up_sha256: str,
+        interval_days: int | None,
+        findings: Sequence[Finding],
+    ) -> None:
+        """Write which two scans of a patient belong together.
+
+        A pseudonym met for the first time becomes a patient of the cohort ``"upload"``. A
+        refusal of the same patient is settled by this and leaves the worklist.
+        """
+        pair = StoredPair(
+            pair_key, patient, baseline_sha256, follow_up_sha256, interval_days, tuple(findings)
+        )
+        with self._transaction() as cursor:
+            introduce(cursor, patient)
+            replace(cursor, "pairs", [records.pair_row(pair)])
+            cursor.execute("DELETE FROM refusals WHERE patient = ?", [patient])
+
+    def pairs_of(self, patient: str) -> list[StoredPair]:
+        """The scan pairs of this patient, in the order they were entered."""
+        rows = self._rows(
+            "SELECT * FROM pairs WHERE patient = ? ORDER BY saved_at, pair_key", patient
+        )
+        return [records.to_pair(row) for row in rows]
+
+    def save_refusal(self, patient: str, what: str, next_step: str) -> None:
+        """Write that the scans of a patient could not be read, in place of an earlier refusal.
+
+        A pseudonym met for the first time becomes a patient of the cohort ``"upload"``.
+        """
+        row = {"patient": patient, "what": what, "next_step": next_step}
+        with self._transaction() as cursor:
+            introduce(cursor, patient)
+            replace(cursor, "refusals", [row])
+
+    # --- Scores, responses, outcomes --------------------------------------------------------
+
+    def save_score(self, pair_key: str, score: ResponseScore, seconds: Mapping[str, float]) -> None:
+        """Write a score and the seconds each step took; the same model's earlier one goes.
+
+        Raises:
+            NotInStore: There is no such pair, or no longer.
+        """
+        with self._transaction() as cursor:
+            replace(cursor, "scores", [records.score_row(pair_key, score, seconds)])
+
+    def find_score(self, pair_key: str, model_version: str) -> ResponseScore | None:
+        """The score of this pair by this model, equal to what was saved, or ``None``."""
+        row = self._score_row(pair_key, model_version)
+        return records.to_score(row) if row else None
+
+    def provenance(self, pair_key: str, model_version: str) -> Provenance | None:
+        """When, where and how fast this pair was scored by this model, or ``None``."""
+        row = self._score_row(pair_key, model_version)
+        return Provenance(row["scored_at"], row["device"], row["seconds"]) if row else None
+
+    def _score_row(self, pair_key: str, model_version: str) -> Row | None:
+        return self._row(
+            "SELECT * FROM scores WHERE pair_key = ? AND model_version = ?",
+            pair_key,
+            model_version,
+        )
+
+    def save_response(self, pair_key: str, response: Response) -> None:
+        """Write the conventional reading of a pair, in place of an earlier one.
+
+        Raises:
+            NotInStore: There is no such pair, or no longer.
+        """
+        with self._transaction() as cursor:
+            replace(cursor, "responses", [records.response_row(pair_key, response)])
+
+    def response(self, pair_key: str) -> Response | None:
+        """The conventional reading of this pair, or ``None``."""
+        row = self._row("SELECT * FROM responses WHERE pair_key = ?", pair_key)
+        return records.to_response(row) if row else None
+
+    def save_outcome(self, patient: str, outcome: Outcome) -> None:
+        """Write what became of a patient, in place of what was known before.
+
+        Raises:
+            NotInStore: There is no such patient, or no longer.
+        """
+        with self._transaction() as cursor:
+            replace(cursor, "outcomes", [records.outcome_row(patient, outcome)])
+
+    def outcome(self, patient: str) -> Outcome | None:
+        """What became of this patient, or ``None``."""
+        row = self._row("SELECT * FROM outcomes WHERE patient = ?", patient)
+        return records.to_outcome(row) if row else None
+
+    # --- Tables -----------------------------------------------------------------------------
+
+    def worklist(self, cohort: str | None = None, model_version: str | None = None) -> pd.DataFrame:
+        """One row a scan pair, scored or not, and one row a refusal.
+
+        Args:
+            cohort: Only this cohort; ``None`` for all.
+            model_version: Only scores by this model; ``None`` for each pair's latest score.
+
+        Returns:
+            Columns ``patient``, ``pair_key``, ``cohort``, ``note``, ``interval_days`` (Int64),
+            ``zone``, ``reasons`` (list of str), ``survival_12m``, ``lower``, ``upper`` (90 %),
+            ``risk_group``, ``recist``, ``volume_change``, ``sum_baseline_mm``,
+            ``sum_follow_up_mm``, ``new_lesions`` (Int64), ``scored_at`` (UTC),
+            ``refusal_what``, ``refusal_next_step``, ``model_version``; by patient. Text that is
+            missing is ``None``, numbers are NaN or ``<NA>``. A pair that is not scored yet has
+            no zone, and its reasons are what the guard found.
+        """
+        table = self._table(queries.WORKLIST, cohort=cohort, model_version=model_version)
+        return table.assign(
+            interval_days=table["interval_days"].astype("Int64"),
+            new_lesions=table["new_lesions"].astype("Int64"),
+            reasons=table["reasons"].map(list),
+            scored_at=table["scored_at"].dt.tz_localize("UTC"),
+        )
+
+    def cohort_table(
+        self, cohort: str, model_version: str, include_amber: bool = False
+    ) -> pd.DataFrame:
+        """One row a patient with an outcome and a score that counts: the table of a `Cohort`.
+
+        A patient with several pairs is represented by the one entered last. Red scores never
+        count; amber ones if asked for. `cohort_counts` says how many that leaves out.
+
+        Returns:
+            Columns ``patient``, ``months``, ``event``, ``survival_12m``, ``risk_group``, ``age``
+            (years, NaN if unknown), ``sex``, ``histology``, ``pd_l1``, ``ecog``, ``line``,
+            ``regimen``, ``site``, ``recist`` (``"unknown"`` if nobody read it),
+            ``volume_change``, ``tumour_volume_ml`` (at baseline, by the model), ``zone``,
+            ``sum_baseline_mm``, ``sum_follow_up_mm``, ``new_lesions``; by patient.
+        """
+        return self._table(
+            queries.COHORT_TABLE,
+            cohort=cohort,
+            model_version=model_version,
+            include_amber=include_amber,
+            unknown=UNKNOWN,
+        )
+
+    def cohort_counts(self, cohort: str, model_version: str) -> CohortCounts:
+        """How many patients of this cohort count, and why the others do not."""
+        with self._reading() as cursor:
+            parameters = {"cohort": cohort, "model_version": model_version}
+            (row,) = _fetch(cursor.execute(queries.COHORT_COUNTS, parameters))
+        return CohortCounts(**row)
+
+    # --- Many at once -----------------------------------------------------------------------
+
+    def bulk_load(
+        self,
+        patients: Sequence[Patient] | pd.DataFrame = (),
+        pairs: Sequence[StoredPair] | pd.DataFrame = (),
+        scores: Sequence[tuple[str, ResponseScore]] | pd.DataFrame = (),
+        responses: Sequence[tuple[str, Response]] | pd.DataFrame = (),
+        outcomes: Sequence[tuple[str, Outcome]] | pd.DataFrame = (),
+    ) -> None:
+        """Write whole tables in one transaction, in place of rows with the same keys.
+
+        Args:
+            patients, pairs: Nouns, or a frame.
+            scores, responses: With the pair's key in front, or a frame.
+            outcomes: With the patient's pseudonym in front, or a frame.
+
+        A frame has columns of the table of the same name (``migrations/``); those that the
+        table has a default for may be missing.
+
+        Raises:
+            NotInStore: A pair or an outcome names no patient, or a score or response no pair.
+        """
+        tables = {
+            "patients": _as_rows(patients, records.patient_row),
+            "pairs": _as_rows(pairs, records.pair_row),
+            "scores": _as_rows(scores, lambda item: records.score_row(*item, {})),
+            "responses": _as_rows(responses, lambda item: records.response_row(*item)),
+            "outcomes": _as_rows(outcomes, lambda item: records.outcome_row(*item)),
+        }
+        with self._transaction() as cursor:
+            for table, rows in tables.items():
+                replace(cursor, table, rows)
+
+    # --- Who did what, and the right to be forgotten ----------------------------------------
+
+    def audit(self, action: str, patient: str | None = None, detail: str = "") -> None:
+        """Add a line to the record of what was done, with the time and the account's name."""
+        with self._transaction() as cursor:
+            note(cursor, action, patient, detail)
+
+    def audit_trail(self, limit: int) -> pd.DataFrame:
+        """The last ``limit`` lines of the record, newest first.
+
+        Columns ``noted_at`` (UTC), ``actor``, ``action``, ``patient`` (``None`` if about nobody),
+        ``detail``.
+        """
+        table = self._table(
+            "SELECT noted_at, actor, action, patient, detail FROM audit"
+            " ORDER BY entry DESC LIMIT $limit",
+            limit=limit,
+        )
+        return table.assign(noted_at=table["noted_at"].dt.tz_localize("UTC"))
+
+    def delete_patient(self, patient: str) -> list[str]:
+        """Remove a patient with everything derived, at one stroke; the record keeps a line.
+
+        The rows are gone for every reader. In the file their bytes stay, as in most databases,
+        until later writes need the space: destroying the file destroys them for certain.
+
+        Returns:
+            ``sha256`` of the scans that nobody else's pair needs: the caller deletes their
+            files.
+        """
+        with self._transaction() as cursor:
+            found = cursor.execute(queries.SCANS_OF_ONE, {"patient": patient}).fetchall()
+            scans = [sha256 for (sha256,) in found]
+            for table in ("pairs", "refusals", "outcomes", "patients"):
+                cursor.execute(f"DELETE FROM {table} WHERE patient = ?", [patient])
+            for table in ("scores", "responses"):
+                cursor.execute(f"DELETE FROM {table} WHERE {queries.PAIRS_OF_NOBODY}")
+            cursor.execute("DELETE FROM scans WHERE list_contains(?::TEXT[], sha256)", [scans])
+            note(cursor, "delete patient", patient, f"{len(scans)} scans")
+        return scans
+
+    # --- Access -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        # A cursor is a connection of its own: threads must not share one.
+        cursor = self._db.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._writing, _explained(), self._reading() as cursor:
+            cursor.begin()
+            try:
+                yield cursor
+            except BaseException:
+                cursor.rollback()
+                raise
+            cursor.commit()
+
+    def _rows(self, query: str, *parameters: object) -> list[Row]:
+        with self._reading() as cursor:
+            return _fetch(cursor.execute(query, list(parameters)))
+
+    def _row(self, query: str, *parameters: object) -> Row | None:
+        return next(iter(self._rows(query, *parameters)), None)
+
+    def _table(self, query: str, **parameters: object) -> pd.DataFrame:
+        with self._reading() as cursor:
+            return cursor.execute(query, parameters).df()
+
+
+def _fetch(cursor: Connection) -> list[Row]:
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _as_rows(
+    items: Sequence[Item] | pd.DataFrame, to_row: Callable[[Item], Row]
+) -> list[Row] | pd.DataFrame:
+    return items if isinstance(items, pd.DataFrame) else [to_row(item) for item in items]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except _NOT_WRITTEN as error:
+        raise StoreUnusable(
+            "The database could not be written, and nothing of this step was kept.",
+            "Try again; if that does not help, make room on the disk and restart the program.",
+        ) from error

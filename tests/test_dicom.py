@@ -1,0 +1,634 @@
+"""DICOM series to volumes: geometry, values, decoders, and everything that is refused."""
+
+import os
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+
+from ctrs.config import IntakeConfig
+from ctrs.errors import (
+    InputRejected,
+    MissingSlices,
+    NoCtFound,
+    NotAVolume,
+    NotHounsfield,
+    SlicesTooThick,
+)
+from ctrs.ingest.dicom import Image, decoded, read_header
+from ctrs.ingest.series import read_volume
+from tests.dicom_files import body_hu, ct_series, enhanced_ct, set_pixels, write
+
+CONFIG = IntakeConfig()
+DATA = Path(os.environ.get("CTRS_TEST_DATA", "../shared/data"))
+ZOO = DATA / "zoo"
+
+
+def read(series, folder):
+    return read_volume(write(series, folder), CONFIG)
+
+
+def real(path):
+    if not (DATA / path).exists():
+        pytest.skip(f"needs the real scan {path}: set CTRS_TEST_DATA")
+    return DATA / path
+
+
+# --- Geometry -------------------------------------------------------------------------------
+
+
+def test_slices_are_sorted_by_position_and_voxels_stay_in_place(tmp_path):
+    series = ct_series()
+    shuffled = [series[i] for i in np.random.default_rng(3).permutation(len(series))]
+    volume = read(shuffled, tmp_path)
+    np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)  # stored as whole numbers
+    assert volume.hu.dtype == np.float32
+    assert volume.origin == (-120.0, -95.0, -40.0)
+
+
+def test_spacing_comes_from_positions_not_from_thickness(tmp_path):
+    # The builder writes Slice Thickness 9 and Spacing Between Slices 7; the rows are 0.8 apart.
+    assert read(ct_series(step_mm=2.5), tmp_path).spacing == pytest.approx((2.5, 0.8, 0.7))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "axes"),
+    [
+        ((-1, 0, 0, 0, -1, 0), np.s_[:, ::-1, ::-1]),  # prone table position
+        ((-1, 0, 0, 0, 1, 0), np.s_[::-1, :, ::-1]),  # its normal points to the feet
+        ((1, 0, 0, 0, -1, 0), np.s_[::-1, ::-1, :]),
+    ],
+)
+def test_reversed_axes_are_turned_to_the_patient(tmp_path, orientation, axes):
+    volume = read(ct_series(orientation=orientation), tmp_path)
+    np.testing.assert_allclose(volume.hu, body_hu()[axes], atol=0.5)
+    assert volume.direction == (1, 0, 0, 0, 1, 0, 0, 0, 1)
+
+
+def test_origin_moves_with_a_reversed_axis(tmp_path):
+    # 18 columns, 0.7 mm apart, running to the right from x = -120: the rightmost one is at
+    # -120 - 17 * 0.7 = -131.9. The normal points to the feet, so the lowest of 20 slices is at
+    # z = -40 - 19 * 2.5 = -87.5.
+    volume = read(ct_series(orientation=(-1, 0, 0, 0, 1, 0)), tmp_path)
+    assert volume.origin == pytest.approx((-131.9, -95.0, -87.5))
+
+
+def test_rows_that_run_front_to_back_are_transposed(tmp_path):
+    # Along a row y grows, down a column x grows; the normal points to the feet.
+    volume = read(ct_series(orientation=(0, 1, 0, 1, 0, 0)), tmp_path)
+    np.testing.assert_allclose(volume.hu, body_hu()[::-1].transpose(0, 2, 1), atol=0.5)
+    assert volume.spacing == pytest.approx((2.5, 0.7, 0.8))
+
+
+def test_a_voxel_lies_where_simpleitk_says(tmp_path):
+    tilt = np.radians(10)  # oblique, but slices stacked along their normal: allowed
+    orientation = (1, 0, 0, 0, np.cos(tilt), np.sin(tilt))
+    paths = write(ct_series(orientation=orientation), tmp_path)
+    itk = sitk.ReadImage([str(path) for path in paths])
+    volume = read_volume(paths, CONFIG)
+    assert volume.spacing[::-1] == pytest.approx(itk.GetSpacing(), abs=1e-6)
+    assert volume.direction == pytest.approx(itk.GetDirection(), abs=1e-6)
+    assert volume.origin == pytest.approx(itk.GetOrigin(), abs=1e-6)
+    np.testing.assert_array_equal(volume.hu, sitk.GetArrayFromImage(itk))
+
+
+def test_missing_slice_is_named_by_its_place(tmp_path):
+    series = ct_series(step_mm=2.5)
+    del series[7]  # between slice 6 at -40 + 6 * 2.5 = -25 and slice 8 at -20 mm
+    with pytest.raises(MissingSlices) as error:
+        read(series, tmp_path)
+    assert error.value.what == (
+        "1 of 18 gaps between slices differ from 2.50 mm; the first is 5.00 mm, between -25.0 "
+        "and -20.0 mm."
+    )
+
+
+def test_positions_rounded_to_a_tenth_are_no_gap(tmp_path):
+    series = ct_series(step_mm=0.625)
+    for ds in series:
+        x, y, z = ds.ImagePositionPatient
+        ds.ImagePositionPatient = [x, y, round(z, 1)]  # gaps of 0.6 and 0.7 mm
+    # From -40.0 to -40 + 19 * 0.625 = -28.125, written as -28.1: 11.9 / 19.
+    assert read(series, tmp_path).spacing[0] == pytest.approx(11.9 / 19)
+
+
+@pytest.mark.parametrize(("shift_mm", "refused"), [(0.09, False), (0.15, True)])
+def test_one_slice_may_be_off_by_rounding_and_no_more(tmp_path, shift_mm, refused):
+    series = ct_series(step_mm=2.5)
+    x, y, z = series[5].ImagePositionPatient
+    series[5].ImagePositionPatient = [x, y, z + shift_mm]
+    if refused:
+        with pytest.raises(MissingSlices, match="2 of 19 gaps"):
+            read(series, tmp_path)
+    else:
+        read(series, tmp_path)
+
+
+def test_gantry_tilt_is_refused_with_its_angle(tmp_path):
+    series = ct_series(orientation=(1, 0, 0, 0, np.cos(np.radians(12)), np.sin(np.radians(12))))
+    for index, ds in enumerate(series):
+        ds.ImagePositionPatient = [-120.0, -95.0, -40.0 + 2.5 * index]  # straight up, slices lean
+    with pytest.raises(NotAVolume, match=r"tilted by 12\.0°"):
+        read(series, tmp_path)
+
+
+def test_slice_moved_sideways_is_refused(tmp_path):
+    series = ct_series()
+    series[4].ImagePositionPatient[0] += 3.0
+    with pytest.raises(NotAVolume, match=r"sideways .* 3\.0 mm, first at -30\.0 mm"):
+        read(series, tmp_path)
+
+
+def test_coronal_series_is_refused(tmp_path):
+    with pytest.raises(NotAVolume, match="90° off"):
+        read(ct_series(orientation=(1, 0, 0, 0, 0, -1)), tmp_path)
+
+
+def test_mixed_orientations_matrices_and_pixel_sizes_are_refused(tmp_path):
+    turned = ct_series()
+    turned[3].ImageOrientationPatient = [0.0, 1.0, 0.0, -1.0, 0.0, 0.0]
+    with pytest.raises(NotAVolume, match=r"different directions: 1 differ .* -32\.5 mm"):
+        read(turned, tmp_path / "turned")
+    resized = ct_series()
+    set_pixels(resized[2], np.zeros((7, 9), np.int16))
+    with pytest.raises(NotAVolume, match=r"different matrices \(14 × 18 and 7 × 9\)"):
+        read(resized, tmp_path / "resized")
+    zoomed = ct_series()
+    zoomed[2].PixelSpacing = [0.8, 0.9]
+    with pytest.raises(NotAVolume, match="different pixel sizes"):
+        read(zoomed, tmp_path / "zoomed")
+
+
+def test_few_or_thick_slices_are_refused_with_both_numbers(tmp_path):
+    with pytest.raises(NotAVolume, match="has 9 slices; at least 16"):
+        read(ct_series(body_hu(slices=9)), tmp_path / "few")
+    with pytest.raises(NotAVolume, match="has 1 slices; at least 16"):
+        read(ct_series(body_hu(slices=1)), tmp_path / "one")
+    with pytest.raises(SlicesTooThick, match=r"12\.5 mm apart; at most 10\.0 mm"):
+        read(ct_series(step_mm=12.5), tmp_path / "thick")
+
+
+def test_missing_or_senseless_position_is_refused(tmp_path):
+    series = ct_series()
+    del series[0].ImagePositionPatient
+    series[1].ImageOrientationPatient = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+    series[2].PixelSpacing = [0.0, 0.7]
+    with pytest.raises(NotAVolume, match="3 of 20 images do not say where"):
+        read(series, tmp_path)
+
+
+# --- Duplicates and strangers ---------------------------------------------------------------
+
+
+def test_identical_copies_are_dropped_and_noted(tmp_path):
+    series = ct_series()
+    volume = read([*series, series[3], series[11]], tmp_path)
+    np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)
+    assert volume.repairs == ("2 identical copies of slices dropped",)
+
+
+def test_copy_in_another_encoding_is_a_copy_too(tmp_path):
+    series = ct_series()
+    twin = ct_series()[3]
+    twin.compress(RLELossless)
+    assert read([*series, twin], tmp_path).hu.shape == (20, 14, 18)
+
+
+def test_two_different_images_at_one_place_are_refused(tmp_path):
+    series, other = ct_series(), ct_series(body_hu() + 7)
+    with pytest.raises(NotAVolume, match=r"differ lie at -32\.5 mm"):
+        read([*series, other[3]], tmp_path)
+
+
+def test_same_pixels_with_another_rescale_are_no_copy(tmp_path):
+    series, other = ct_series(), ct_series()
+    other[3].RescaleIntercept = -1000
+    with pytest.raises(NotAVolume, match="share a place"):
+        read([*series, other[3]], tmp_path)
+
+
+def test_one_localizer_is_left_out(tmp_path):
+    localizer = ct_series(body_hu(slices=1), orientation=(0, 1, 0, 0, 0, -1))[0]
+    localizer.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    assert read([localizer, *ct_series()], tmp_path).hu.shape[0] == 20
+
+
+def test_three_localizers_are_too_many_to_be_left_out(tmp_path):
+    series = ct_series(body_hu(slices=23))
+    for ds in series[:3]:
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    with pytest.raises(NotAVolume, match="localizers"):
+        read(series, tmp_path)
+
+
+def test_two_patients_under_one_series_are_refused_without_naming_them(tmp_path):
+    series = ct_series(patient_id="SECRET-7")
+    series[4].PatientID = "SECRET-8"
+    with pytest.raises(NotAVolume, match="more than one patient") as error:
+        read(series, tmp_path)
+    assert "SECRET" not in error.value.what + error.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"Modality": "MR"}, NoCtFound, "is MR; CT is expected"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, NoCtFound, "MONOCHROME1"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, NoCtFound, "screenshots"),
+        ({"RescaleType": "MGML"}, NotHounsfield, "type MGML"),
+        ({"RescaleSlope": 0}, NotHounsfield, "slope 0"),
+    ],
+)
+def test_what_is_no_ct_in_hu_is_refused(tmp_path, change, error, words):
+    series = ct_series()
+    for keyword, value in change.items():
+        setattr(series[6], keyword, value)
+    with pytest.raises(error, match=words):
+        read(series, tmp_path)
+
+
+def test_colour_images_are_refused(tmp_path):
+    series = ct_series()
+    series[2].SamplesPerPixel, series[2].PhotometricInterpretation = 3, "RGB"
+    series[2].PlanarConfiguration = 0
+    series[2].PixelData = bytes(3 * 2 * 14 * 18)
+    with pytest.raises(NoCtFound, match="RGB; MONOCHROME2 is expected"):
+        read(series, tmp_path)
+
+
+# --- Values ---------------------------------------------------------------------------------
+
+
+def test_each_slice_is_rescaled_by_its_own_header(tmp_path):
+    series = ct_series()
+    series[5] = ct_series(slope=2.0, intercept=-3000.0)[5]
+    volume = read(series, tmp_path)
+    np.testing.assert_allclose(volume.hu, body_hu(), atol=1.0)  # slope 2: to the nearest 2 HU
+
+
+def test_values_below_air_become_air(tmp_path):
+    hu = body_hu()
+    hu[3, 0, 0], hu[4, 0, 0] = -2048, -3024
+    volume = read(ct_series(hu, intercept=0.0), tmp_path)
+    assert (volume.hu[3, 0, 0], volume.hu[4, 0, 0]) == (-1024, -1024)
+    assert volume.hu.min() == -1024
+
+
+def test_padding_at_the_border_becomes_air_and_tissue_of_that_value_stays(tmp_path):
+    hu = body_hu()
+    hu[:, 0, :] = 0  # padding, where nothing was measured
+    hu[:, 9, 9] = 0  # water, inside
+    series = ct_series(hu, intercept=0.0)
+    for ds in series:
+        ds.add_new("PixelPaddingValue", "SS", 0)
+    volume = read(series, tmp_path)
+    assert (volume.hu[:, 0, :] == -1024).all()
+    assert (volume.hu[:, 9, 9] == 0).all()
+
+
+def test_padding_written_unsigned_for_signed_pixels_is_understood(tmp_path):
+    hu = body_hu()
+    hu[:, 0, :] = -24
+    series = ct_series(hu, intercept=0.0)
+    for ds in series:
+        ds.add_new("PixelPaddingValue", "US", 65536 - 24)
+    assert (read(series, tmp_path).hu[:, 0, :] == -1024).all()
+
+
+def test_bits_above_the_stored_ones_are_ignored(tmp_path):
+    series = ct_series()
+    for ds in series:
+        stored = np.frombuffer(ds.PixelData, "<i2").astype("<u2") | 0x4000  # an old overlay
+        ds.PixelData, ds.PixelRepresentation = stored.tobytes(), 0
+        ds.BitsStored, ds.HighBit = 12, 11
+    np.testing.assert_allclose(read(series, tmp_path).hu, body_hu(), atol=0.5)
+
+
+def test_without_rescale_values_count_as_hu_and_that_is_noted(tmp_path):
+    series = ct_series(intercept=0.0)
+    for ds in series:
+        del ds.RescaleSlope, ds.RescaleIntercept
+    volume = read(series, tmp_path)
+    np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)
+    assert volume.repairs[0].startswith("No rescale slope")
+
+
+@pytest.mark.parametrize(
+    ("hu", "numbers"),
+    [
+        # body_hu goes from -1000 to 40 + 19 + 2 * 12 + 3 * 15 = 128.
+        (np.clip(body_hu(), -190, None), "from -190 to 128"),  # no air
+        (body_hu() + 1024, "from 24 to 1152"),  # intercept lost
+        (body_hu() / 8 - 800, "from -925 to -784"),  # a picture: 141 grey values
+    ],
+)
+def test_values_that_are_no_ct_numbers_are_refused(tmp_path, hu, numbers):
+    with pytest.raises(NotHounsfield, match=numbers):
+        read(ct_series(hu, intercept=-1200.0), tmp_path)
+
+
+def test_padding_does_not_pass_for_air(tmp_path):
+    hu = body_hu() + 1024
+    hu[:, 0] = -2000  # stored values without intercept, around them padding
+    with pytest.raises(NotHounsfield, match="from 2"):
+        read(ct_series(hu, intercept=0.0), tmp_path)
+
+
+# --- Headers --------------------------------------------------------------------------------
+
+
+def test_header_says_what_the_files_say(tmp_path):
+    header = read(ct_series(kernel="B70f"), tmp_path).header
+    assert header.acquired_on == date(2024, 1, 8)
+    assert (header.kernel, header.modality, header.patient_id) == ("B70f", "CT", "NOBODY-1")
+    assert (header.patient_sex, header.patient_birth_date) == ("F", "19500102")
+    assert header.slice_thickness_mm == 9.0
+
+
+def test_text_is_kept_as_data_without_control_characters(tmp_path):
+    ds = ct_series()[0]
+    ds.SeriesDescription = "<b>Thorax</b>\x07[0m\t" + "x" * 100
+    header = read_header(write([ds], tmp_path)[0], CONFIG).header
+    assert header.description.startswith("<b>Thorax</b> [0m xxx")
+    assert len(header.description) == 64
+
+
+@pytest.mark.parametrize(
+    ("dates", "expected"),
+    [
+        ({"AcquisitionDate": "20240305", "StudyDate": "20240301"}, date(2024, 3, 5)),
+        ({"AcquisitionDateTime": "20240306113000.0"}, date(2024, 3, 6)),
+        ({"AcquisitionDate": "", "StudyDate": "1999.02.03"}, date(1999, 2, 3)),
+        ({"AcquisitionDate": "20241399", "SeriesDate": "20240307"}, date(2024, 3, 7)),
+        ({}, None),
+    ],
+)
+def test_date_of_the_acquisition(tmp_path, dates, expected):
+    ds = ct_series(acquired_on=None)[0]
+    for keyword, value in dates.items():
+        setattr(ds, keyword, value)
+    assert read_header(write([ds], tmp_path)[0], CONFIG).header.acquired_on == expected
+
+
+def test_series_whose_uid_was_blanked_keep_apart(tmp_path):
+    one, other = ct_series(kernel="B30f")[0], ct_series(kernel="B70f")[0]
+    one.SeriesInstanceUID = other.SeriesInstanceUID = ""
+    paths = write([one, other], tmp_path)
+    uids = {read_header(path, CONFIG).header.series_uid for path in paths}
+    assert len(uids) == 2
+    assert "" not in uids
+
+
+# --- Enhanced multi-frame -------------------------------------------------------------------
+
+
+def test_enhanced_ct_reads_as_the_classic_one(tmp_path):
+    volume = read([enhanced_ct(step_mm=1.25)], tmp_path)
+    np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)
+    assert volume.spacing == pytest.approx((1.25, 0.8, 0.7))
+    assert volume.header.kernel == "Br40d"
+    assert volume.header.acquired_on == date(2024, 1, 8)
+
+
+def test_enhanced_ct_compressed_and_with_frames_in_any_order(tmp_path):
+    ds = enhanced_ct()
+    frames = list(ds.PerFrameFunctionalGroupsSequence)
+    pixels = np.frombuffer(ds.PixelData, np.int16).reshape(20, 14, 18)
+    order = np.random.default_rng(5).permutation(20)
+    ds.PerFrameFunctionalGroupsSequence = [frames[i] for i in order]
+    set_pixels(ds, np.ascontiguousarray(pixels[order]))
+    ds.compress(RLELossless)
+    np.testing.assert_allclose(read([ds], tmp_path).hu, body_hu(), atol=0.5)
+
+
+def test_enhanced_ct_with_a_frame_missing_is_refused(tmp_path):
+    hu = body_hu(slices=21)
+    ds = enhanced_ct(hu)
+    frames = list(ds.PerFrameFunctionalGroupsSequence)
+    ds.PerFrameFunctionalGroupsSequence = frames[:4] + frames[5:]
+    pixels = np.frombuffer(ds.PixelData, np.int16).reshape(hu.shape)
+    set_pixels(ds, np.delete(pixels, 4, axis=0))
+    ds.NumberOfFrames = 20
+    with pytest.raises(MissingSlices, match=r"5\.00 mm, between -32\.5 and -27\.5 mm"):
+        read([ds], tmp_path)
+
+
+# --- Hostile files --------------------------------------------------------------------------
+
+
+def spoil(tmp_path, change):
+    path = write(ct_series()[:1], tmp_path)[0]
+    path.write_bytes(change(path.read_bytes()))
+    return path
+
+
+def test_file_that_is_not_dicom_is_refused(tmp_path):
+    path = spoil(tmp_path, lambda _: b"%PDF-1.7 and so on" * 50)
+    with pytest.raises(InputRejected, match="neither a DICOM file nor"):
+        read_header(path, CONFIG)
+
+
+def test_image_cut_in_its_pixels_is_named_by_its_place(tmp_path):
+    paths = write(ct_series(), tmp_path)
+    paths[4].write_bytes(paths[4].read_bytes()[:-100])  # the header is longer than what is lost
+    with pytest.raises(InputRejected, match=r"at -30\.0 mm cannot be decoded"):
+        read_volume(paths, CONFIG)
+
+
+def test_file_cut_in_its_header_is_refused(tmp_path):
+    path = spoil(tmp_path, lambda content: content[:400])
+    with pytest.raises(InputRejected):
+        read_volume([path], CONFIG)
+
+
+def test_uncompressed_image_much_shorter_than_announced_is_cut_short(tmp_path):
+    ds = ct_series()[0]
+    ds.Rows, ds.Columns = 512, 512
+    with pytest.raises(InputRejected, match="cut short: .* the image alone has 524,288"):
+        read_header(write([ds], tmp_path)[0], CONFIG)
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns"])
+def test_absurd_matrix_is_refused(tmp_path, keyword):
+    ds = ct_series()[0]
+    setattr(ds, keyword, 65535)
+    with pytest.raises(InputRejected, match=r"65535.* pixels; 1 to 2048"):
+        read_header(write([ds], tmp_path)[0], CONFIG)
+
+
+def test_absurd_number_of_frames_is_refused(tmp_path):
+    ds = enhanced_ct()
+    ds.NumberOfFrames = 2_000_000_000
+    with pytest.raises(InputRejected, match="2000000000 frames"):
+        read_header(write([ds], tmp_path)[0], CONFIG)
+
+
+def test_deflate_bomb_is_refused_before_it_is_inflated(tmp_path):
+    ds = ct_series()[0]
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = write([ds], tmp_path)[0]
+    assert read_header(path, CONFIG).images  # as it is, it reads
+    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    bomb = deflate.compress(bytes(64 * 1024**2)) + deflate.flush()
+    content = path.read_bytes()
+    start = 132 + 12 + int.from_bytes(content[140:144], "little")
+    path.write_bytes(content[:start] + bomb)
+    with pytest.raises(InputRejected, match="unpacks to far more"):
+        read_header(path, CONFIG)
+
+
+def test_sequences_nested_thousands_deep_are_refused(tmp_path):
+    path = write(ct_series()[:1], tmp_path)[0]
+    # (0040,A730) SQ of undefined length, then an item of undefined length, again and again.
+    level = b"\x40\x00\x30\xa7SQ\x00\x00" + b"\xff" * 4 + b"\xfe\xff\x00\xe0" + b"\xff" * 4
+    content = path.read_bytes()
+    at = content.index(b"\xe0\x7f\x10\x00OW")
+    path.write_bytes(content[:at] + level * 5000)
+    with pytest.raises(InputRejected, match="damaged"):
+        read_header(path, CONFIG)
+
+
+def test_compressed_frame_that_claims_another_size_is_refused(tmp_path):
+    series = ct_series()
+    ds = pydicom.dcmread(real("zoo/wg04_ct/CT2_J2KR"))
+    for slice_ in series:
+        slice_.PixelData = ds.PixelData
+        slice_["PixelData"].VR = "OB"
+        slice_["PixelData"].is_undefined_length = True
+        slice_.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    with pytest.raises(InputRejected, match=r"at -40\.0 mm cannot be decoded \(ValueError\)"):
+        read(series, tmp_path)
+
+
+# pydicom warns of odd values; outside of tests those warnings are switched off for the process.
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_flipped_bytes_give_an_answer_or_a_ctrs_error_never_another(tmp_path):
+    rng = np.random.default_rng(11)
+    paths = write(ct_series(), tmp_path)
+    good = paths[9].read_bytes()
+    for _ in range(150):
+        bad = bytearray(good)
+        for at in rng.integers(0, len(bad), 12):
+            bad[at] = rng.integers(0, 256)
+        paths[9].write_bytes(bad)
+        try:
+            volume = read_volume(paths, CONFIG)
+        except InputRejected:
+            continue
+        assert volume.hu.shape[0] in (19, 20)
+        assert np.isfinite(volume.hu).all()
+
+
+# --- Real files -----------------------------------------------------------------------------
+
+LOSSLESS = (
+    "LittleEndianImplicitTransferSyntax_1.2.840.10008.1.2",
+    "LittleEndianExplicitTransferSyntax_1.2.840.10008.1.2.1",
+    "BigEndianExplicitTransferSyntax_1.2.840.10008.1.2.2",
+    "DeflatedExplicitVRLittleEndianTransferSyntax_1.2.840.10008.1.2.1.99",
+    "RLELosslessTransferSyntax_1.2.840.10008.1.2.5",
+    "JPEGProcess14TransferSyntax_1.2.840.10008.1.2.4.57",
+    "JPEGProcess14SV1TransferSyntax_1.2.840.10008.1.2.4.70",
+    "JPEGLSLosslessTransferSyntax_1.2.840.10008.1.2.4.80",
+    "JPEG2000LosslessOnlyTransferSyntax_1.2.840.10008.1.2.4.90",
+)
+
+
+def stored(path):
+    return next(decoded(path, [Image(path, 0, None, 1.0, 0.0, "", None)], CONFIG))
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_all_lossless_encodings_decode_to_the_same_pixels(syntax):
+    folder = real("zoo/ct_all_transfer_syntaxes")
+    expected = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "CTImage.dcm")))[0]
+    found = stored(folder / f"CTImage.dcm_{syntax}.dcm")
+    # SimpleITK rescales: the header of this image says 1 * stored - 1024.
+    np.testing.assert_array_equal(found.astype(int) - 1024, expected)
+
+
+@pytest.mark.parametrize("image", ["CT1", "CT2"])
+def test_nema_test_images_decode_alike(image):
+    folder = real("zoo/wg04_ct")
+    first, *others = (stored(folder / f"{image}_{how}") for how in ("J2KR", "JPLL", "RLE"))
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+def test_no_decoder_under_the_gpl_is_needed():
+    folder = real("zoo/ct_all_transfer_syntaxes")
+    program = (
+        # pylibjpeg loads every plugin that is installed; make it see none of the GPL one.
+        "import importlib.metadata as metadata, sys\n"
+        "found = metadata.entry_points\n"
+        "metadata.entry_points = lambda **kind: [\n"
+        "    point for point in found(**kind) if not point.value.startswith('libjpeg')]\n"
+        "sys.modules['libjpeg'] = None\n"
+        "from pathlib import Path\n"
+        "from ctrs.config import IntakeConfig\n"
+        "from ctrs.ingest.dicom import Image, decoded\n"
+        "for name in sys.argv[1:]:\n"
+        "    image = Image(Path(name), 0, None, 1.0, 0.0, '', None)\n"
+        "    print(next(decoded(Path(name), [image], IntakeConfig())).sum(dtype=int))\n"
+    )
+    files = [str(folder / f"CTImage.dcm_{syntax}.dcm") for syntax in LOSSLESS]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *files], capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.split()) == len(LOSSLESS)
+    assert len(set(done.stdout.split())) == 1
+
+
+def test_real_gantry_tilt_is_refused():
+    paths = sorted(real("zoo/ct_gantry_tilt_GE").iterdir())
+    with pytest.raises(NotAVolume, match=r"tilted by 18\.5°"):
+        read_volume(paths, CONFIG)
+
+
+@pytest.mark.parametrize("series", ["CT_series2", "CT_series3"])
+def test_real_series_equals_simpleitk(series):
+    folder = real(f"ct/lungdx/Lung_Dx-A0002/{series}")
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    itk = reader.Execute()
+    volume = read_volume(sorted(folder.iterdir(), reverse=True), CONFIG)
+    np.testing.assert_array_equal(volume.hu, np.maximum(sitk.GetArrayFromImage(itk), -1024))
+    assert volume.spacing == pytest.approx(itk.GetSpacing()[::-1])
+    assert volume.origin == pytest.approx(itk.GetOrigin())
+
+
+@pytest.mark.slow
+def test_real_jpeg_ls_series_equals_simpleitk():
+    folder = real("ct/nlst101287/CT_3_952642")
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    itk = sitk.GetArrayFromImage(reader.Execute())
+    assert itk.min() == -2048  # padding
+    volume = read_volume(sorted(folder.iterdir()), CONFIG)
+    assert volume.spacing == pytest.approx((2.0, 0.54, 0.54))
+    np.testing.assert_array_equal(volume.hu, np.maximum(itk, -1024))
+
+
+def test_limits_come_from_the_config(tmp_path):
+    paths = write(ct_series(), tmp_path)
+    with pytest.raises(NotAVolume, match="at least 21"):
+        read_volume(paths, replace(CONFIG, min_slices=21))
+    with pytest.raises(InputRejected, match="1 to 13"):
+        read_volume(paths, replace(CONFIG, max_matrix=13))
+
+
+def test_empty_dataset_is_refused(tmp_path):
+    ds = Dataset()
+    ds.file_meta = ct_series()[0].file_meta
+    ds.PatientID = "NOBODY"
+    with pytest.raises(NoCtFound):
+        read([ds], tmp_path)

@@ -1,0 +1,363 @@
+"""What is found in folders, archives and files; which series is chosen, and why the others not."""
+
+import os
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from ctrs.config import IntakeConfig
+from ctrs.errors import InputRejected, MissingSlices, NoCtFound, NotHounsfield, UnsafeArchive
+from ctrs.ingest import read_scan, read_volume, take_inventory
+from tests.dicom_files import body_hu, ct_series, enhanced_ct, write
+
+CONFIG = IntakeConfig()
+DATA = Path(os.environ.get("CTRS_TEST_DATA", "../shared/data"))
+ZOO = (
+    "ct_all_transfer_syntaxes ct_gantry_tilt_GE ct_localizer_and_summary dcmqi_seg "
+    "dicom2nifti_failing highdicom pl_lungct_secondary_capture pydicom_wheel wg04_ct"
+).split()
+
+
+def real(path):
+    if not (DATA / path).exists():
+        pytest.skip(f"needs the real files {path}: set CTRS_TEST_DATA")
+    return DATA / path
+
+
+def inventory(path, config=CONFIG):
+    return take_inventory(path, config, path.parent / "scratch")
+
+
+def pack(folder, archive):
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            packed.write(path, path.relative_to(folder))
+    return archive
+
+
+# --- What is found --------------------------------------------------------------------------
+
+
+def test_folder_with_a_mix_of_everything(tmp_path):
+    folder = tmp_path / "study"
+    write(ct_series(name="thin"), folder / "a/b")
+    write(ct_series(name="mr", modality="MR")[:3], folder / "mr")
+    localizer = ct_series(body_hu(slices=1), name="scout", image_type=("O", "P", "LOCALIZER"))
+    write(localizer, folder / "scout")
+    (folder / "report.pdf").write_bytes(b"%PDF-1.4" * 100)
+    (folder / "inner.zip").write_bytes(b"PK\x03\x04" * 10)
+    found = inventory(folder)
+    assert found.n_files == 20 + 3 + 1 + 2
+    assert [(s.header.modality, s.accepted, s.rank, len(s.files)) for s in found.series] == [
+        ("CT", True, 1, 20),
+        ("CT", False, None, 1),
+        ("MR", False, None, 3),
+    ]
+    assert found.chosen == found.series[0]
+    assert (found.chosen.shape, found.chosen.spacing) == ((20, 14, 18), (2.5, 0.8, 0.7))
+    assert "localizers" in found.series[1].reasons[0]
+    assert found.series[2].reasons == ("The series is MR; CT is expected.",)
+    assert {r.path: r.reason for r in found.rejected_files} == {
+        "inner.zip": "an archive inside; it is not unpacked",
+        "report.pdf": "neither a DICOM file nor an image volume",
+    }
+
+
+def test_files_of_the_chosen_series_come_from_feet_to_head(tmp_path):
+    series = ct_series()
+    write(series[::-1], tmp_path / "study")
+    names = [path.name for path in inventory(tmp_path / "study").chosen.files]
+    assert names[:2] == ["019.dcm", "018.dcm"]
+
+
+def test_localizer_within_a_series_is_set_aside_with_a_reason(tmp_path):
+    series = ct_series(body_hu(slices=21))
+    series[20].ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    write(series, tmp_path / "study")
+    found = inventory(tmp_path / "study")
+    assert found.chosen.shape[0] == 20
+    assert [(r.path, r.reason) for r in found.rejected_files] == [
+        ("020.dcm", "a localizer within a CT series, set aside")
+    ]
+
+
+def test_archive_gives_the_same_as_its_folder(tmp_path):
+    write(ct_series(), tmp_path / "study/ct")
+    archive = pack(tmp_path / "study", tmp_path / "study.zip")
+    packed, plain = inventory(archive), inventory(tmp_path / "study")
+    assert [(s.header, s.shape, s.reasons) for s in packed.series] == [
+        (s.header, s.shape, s.reasons) for s in plain.series
+    ]
+    assert all((tmp_path / "scratch") in path.parents for path in packed.chosen.files)
+    _, volume = read_scan(archive, CONFIG)
+    np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)
+
+
+def test_unsafe_archive_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr("../1.dcm", b"x")
+    with pytest.raises(UnsafeArchive):
+        inventory(tmp_path / "a.zip")
+
+
+def test_single_files_are_enough(tmp_path):
+    enhanced = write([enhanced_ct()], tmp_path / "e")[0]
+    assert inventory(enhanced).chosen.shape == (20, 14, 18)
+    sitk.WriteImage(sitk.GetImageFromArray(body_hu()), str(tmp_path / "scan.nrrd"))
+    found = inventory(tmp_path / "scan.nrrd")
+    assert (found.n_files, found.chosen.header.series_uid) == (1, "scan.nrrd")
+    one_slice = write(ct_series()[:1], tmp_path / "s")[0]
+    assert inventory(one_slice).series[0].reasons == (
+        "The series has 1 slices; at least 16 are expected.",
+    )
+
+
+def test_voxels_beside_a_header_are_no_file_of_their_own(tmp_path):
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    sitk.WriteImage(sitk.GetImageFromArray(body_hu()), str(folder / "a.mhd"))
+    sitk.WriteImage(sitk.GetImageFromArray(body_hu()), str(folder / "b.nhdr"), True)
+    found = inventory(folder)
+    assert len(found.series) == 2
+    assert found.rejected_files == ()
+
+
+def test_missing_path_is_refused(tmp_path):
+    with pytest.raises(InputRejected, match="no such file"):
+        inventory(tmp_path / "nothing")
+
+
+def test_nothing_identifying_is_in_any_reason(tmp_path):
+    write(ct_series(name="a", patient_id="SECRET-7", birth_date="19441122"), tmp_path / "s/a")
+    write(ct_series(name="b", patient_id="SECRET-7", modality="PT"), tmp_path / "s/b")
+    found = inventory(tmp_path / "s")
+    words = str([s.reasons for s in found.series] + [r.reason for r in found.rejected_files])
+    assert "SECRET" not in words
+    assert "19441122" not in words
+
+
+# --- Which one is chosen --------------------------------------------------------------------
+
+
+def chosen_and_reasons(folder, **series):
+    for name, datasets in series.items():
+        write(datasets, folder / name)
+    found = inventory(folder)
+    by_name = {s.files[0].parent.name: s for s in found.series}
+    return found.chosen.files[0].parent.name, {n: s.reasons for n, s in by_name.items()}
+
+
+def test_reasons_for_the_chosen_series_in_words(tmp_path):
+    _, reasons = chosen_and_reasons(tmp_path / "s", one=ct_series(step_mm=1.25, kernel="STANDARD"))
+    assert reasons["one"] == ("axial, 1.25 mm between slices, soft kernel, 20 slices",)
+
+
+def test_thinner_slices_are_preferred(tmp_path):
+    chosen, reasons = chosen_and_reasons(
+        tmp_path / "s",
+        thick=ct_series(body_hu(slices=16), name="1", step_mm=5.0),
+        thin=ct_series(body_hu(slices=64), name="2", step_mm=1.25, kernel="B70f"),
+    )
+    assert chosen == "thin"
+    assert reasons["thick"][1] == "5 mm between slices; a thinner reconstruction is there"
+
+
+def test_soft_kernel_is_preferred_over_sharp_at_like_spacing(tmp_path):
+    chosen, reasons = chosen_and_reasons(
+        tmp_path / "s",
+        lung=ct_series(body_hu(slices=25), name="1", step_mm=1.0, kernel="B70f"),
+        soft=ct_series(body_hu(slices=20), name="2", step_mm=1.25, kernel="B40f"),
+    )
+    assert chosen == "soft"
+    assert reasons["lung"][1] == "sharp kernel; a softer reconstruction is there"
+
+
+def test_below_one_millimetre_a_soft_kernel_counts_more(tmp_path):
+    chosen, _ = chosen_and_reasons(
+        tmp_path / "s",
+        thinnest=ct_series(body_hu(slices=50), name="1", step_mm=0.5, kernel="FC51"),
+        soft=ct_series(body_hu(slices=25), name="2", step_mm=1.0, kernel="FC08"),
+    )
+    assert chosen == "soft"
+
+
+def test_more_of_the_body_counts_before_thinner_slices(tmp_path):
+    # 20 * 5 = 100 mm against 64 * 1.25 = 80 mm: more than 15 % is missing.
+    chosen, reasons = chosen_and_reasons(
+        tmp_path / "s",
+        long=ct_series(body_hu(slices=20), name="1", step_mm=5.0),
+        short=ct_series(body_hu(slices=64), name="2", step_mm=1.25),
+    )
+    assert chosen == "long"
+    assert reasons["short"][1] == ("covers 80 mm of the body; a series that covers 100 mm is there")
+
+
+def test_original_images_are_preferred_over_derived_and_projections_come_last(tmp_path):
+    chosen, reasons = chosen_and_reasons(
+        tmp_path / "s",
+        derived=ct_series(name="1", image_type=("DERIVED", "SECONDARY", "AXIAL")),
+        original=ct_series(name="2"),
+        mip=ct_series(body_hu(slices=40), name="3", step_mm=1.25,
+                      image_type=("DERIVED", "SECONDARY", "MIP")),
+    )  # fmt: skip
+    assert chosen == "original"
+    assert reasons["derived"][1] == "derived images; the original ones are there"
+    assert "projection" in reasons["mip"][1]
+
+
+def test_ranks_count_up_from_the_chosen_one(tmp_path):
+    for name, step in (("c", 5.0), ("a", 1.25), ("b", 2.5)):
+        write(ct_series(body_hu(slices=int(100 / step)), name=name, step_mm=step), tmp_path / name)
+    found = take_inventory(tmp_path, CONFIG, tmp_path / "scratch")
+    assert [(s.rank, s.spacing[0]) for s in found.series] == [(1, 1.25), (2, 2.5), (3, 5.0)]
+
+
+# --- Reading what was found -----------------------------------------------------------------
+
+
+def test_read_volume_refuses_with_the_words_of_the_inventory(tmp_path):
+    series = ct_series()
+    del series[8]
+    write(series, tmp_path / "s")
+    refused = inventory(tmp_path / "s").series[0]
+    with pytest.raises(MissingSlices) as error:
+        read_volume(refused, CONFIG)
+    assert refused.reasons == (error.value.what,)
+    assert not refused.accepted
+    assert (refused.shape, refused.rank) == ((0, 0, 0), None)
+
+
+def test_error_names_the_fault_of_the_best_series(tmp_path):
+    series = ct_series()
+    del series[8]
+    write(series, tmp_path / "s/ct")
+    write(ct_series(body_hu(slices=60), name="m", modality="MR"), tmp_path / "s/mr")
+    with pytest.raises(MissingSlices, match=r"1 of 18 gaps"):
+        read_scan(tmp_path / "s", CONFIG)
+
+
+def test_error_says_what_is_there_where_no_ct_is(tmp_path):
+    write(ct_series(name="m", modality="MR"), tmp_path / "s/mr")
+    (tmp_path / "s/readme.txt").write_text("hello")
+    with pytest.raises(NoCtFound, match=r"None of the 21 files .* \(found: MR\)"):
+        read_scan(tmp_path / "s", CONFIG)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NoCtFound, match="None of the 0 files"):
+        read_scan(tmp_path / "empty", CONFIG)
+
+
+def test_a_series_can_be_named(tmp_path):
+    write(ct_series(name="1", kernel="B40f"), tmp_path / "s/soft")
+    sharp = ct_series(name="2", kernel="B70f")
+    write(sharp, tmp_path / "s/sharp")
+    found, volume = read_scan(tmp_path / "s", CONFIG, series_uid=sharp[0].SeriesInstanceUID)
+    assert volume.header.kernel == "B70f"
+    assert found.chosen.header.kernel == "B40f"
+    with pytest.raises(NoCtFound, match="None of the 2 series"):
+        read_scan(tmp_path / "s", CONFIG, series_uid="1.2.3")
+
+
+def test_volume_of_an_image_file_keeps_the_uid_of_the_inventory(tmp_path):
+    (tmp_path / "s/deep").mkdir(parents=True)
+    sitk.WriteImage(sitk.GetImageFromArray(body_hu()), str(tmp_path / "s/deep/scan.nii.gz"))
+    found, volume = read_scan(tmp_path / "s", CONFIG)
+    assert volume.header.series_uid == found.chosen.header.series_uid == "deep/scan.nii.gz"
+
+
+def test_scratch_is_gone_after_reading(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    write(ct_series(), tmp_path / "s")
+    read_scan(pack(tmp_path / "s", tmp_path / "a.zip"), CONFIG)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_lone_mask_is_refused_by_the_inventory_already(tmp_path):
+    mask = sitk.GetImageFromArray((body_hu() > 0).astype(np.int16))
+    sitk.WriteImage(mask, str(tmp_path / "mask.nrrd"))
+    found = inventory(tmp_path / "mask.nrrd")
+    assert found.chosen is None
+    assert "from 0 to 1" in found.series[0].reasons[0]
+    with pytest.raises(NotHounsfield):
+        read_scan(tmp_path / "mask.nrrd", CONFIG)
+
+
+# --- Real files -----------------------------------------------------------------------------
+
+
+# pydicom warns of odd values; outside of tests those warnings are switched off for the process.
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize("name", ZOO)
+def test_no_folder_of_the_zoo_is_accepted_or_breaks_the_reader(name):
+    folder = real(f"zoo/{name}")
+    found = inventory(folder)
+    n_files = sum(path.is_file() for path in folder.rglob("*"))
+    assert (
+        found.n_files
+        == n_files
+        == sum(len(s.files) for s in found.series) + len(found.rejected_files)
+    )
+    assert found.chosen is None
+    assert all(s.reasons for s in found.series)
+    with pytest.raises(InputRejected):
+        read_scan(folder, CONFIG)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_whole_zoo_at_once():
+    assert inventory(real("zoo")).chosen is None
+
+
+def test_real_tilt_is_told():
+    assert "tilted by 18.5°" in inventory(real("zoo/ct_gantry_tilt_GE")).series[0].reasons[0]
+
+
+def test_real_soft_kernel_is_chosen_over_the_sharp_one():
+    found = inventory(real("ct/lungdx"))
+    assert [s.header.kernel for s in found.series] == ["B40f", "B70f"]
+    assert found.chosen.reasons == ("axial, 8 mm between slices, soft kernel, 30 slices",)
+
+
+def test_real_folder_with_images_and_labels():
+    found = inventory(real("ct/pyradiomics"))
+    assert {s.header.series_uid: s.accepted for s in found.series} == {
+        "lung1_image.nrrd": True,
+        "lung2_image.nrrd": True,
+        "lung1_label.nrrd": False,
+        "lung2_label.nrrd": False,
+    }
+
+
+def test_real_series_without_uids_is_read():
+    folder = real("ct/totalseg_abdomen_negative/example_ct_dicom")
+    found, volume = read_scan(folder, CONFIG)
+    assert len(found.series) == 1
+    assert volume.hu.shape == (20, 512, 512)
+    # 3 mm thick, but 2 mm from one to the next (from -766.5 mm in steps of 2).
+    assert volume.spacing == pytest.approx((2.0, 0.9765625, 0.9765625))
+
+
+def test_real_series_with_a_slice_lost_or_cut(tmp_path):
+    source = sorted(real("ct/lungdx/Lung_Dx-A0002/CT_series3").iterdir())
+    for path in source:
+        shutil.copy(path, tmp_path)
+    (tmp_path / source[11].name).unlink()
+    with pytest.raises(MissingSlices, match=r"1 of 28 gaps .* 8\.00 mm; the first is 16\.00 mm"):
+        read_scan(tmp_path, CONFIG)
+    shutil.copy(source[11], tmp_path)
+    os.truncate(tmp_path / source[11].name, 300_000)
+    with pytest.raises(MissingSlices, match=r"16\.00 mm"):
+        read_scan(tmp_path, CONFIG)
+    shutil.copy(source[11], tmp_path)
+    shutil.copy(source[12], tmp_path / "again.dcm")
+    assert read_scan(tmp_path, CONFIG)[1].repairs == ("1 identical copies of slices dropped",)
+
+
+def test_limits_come_from_the_config(tmp_path):
+    write(ct_series(), tmp_path / "s")
+    assert inventory(tmp_path / "s", replace(CONFIG, max_slice_spacing_mm=2.0)).chosen is None

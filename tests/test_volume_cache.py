@@ -1,0 +1,80 @@
+"""Scans on disk: the same content under the same name, and nobody's identity."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from ctrs.disk_cache import DiskCache
+from ctrs.types import SeriesHeader, Volume
+from ctrs.volume_cache import VolumeCache
+
+SECRET = SeriesHeader(
+    series_uid="SECRET-1",
+    study_uid="SECRET-2",
+    description="SECRET-3",
+    acquired_on=date(1961, 8, 13),
+    kernel="B70f",
+    contrast="Ultravist",
+    body_part="SECRET-4",
+    slice_thickness_mm=1.25,
+    patient_id="SECRET-5",
+    patient_birth_date="19610813",
+    patient_sex="F",
+)
+
+
+def make_volume(seed=0):
+    hu = np.random.default_rng(seed).uniform(-1024, 3071, (4, 5, 6)).astype(np.float32)
+    turned = (0.98, -0.199, 0.0, 0.199, 0.98, 0.0, 0.0, 0.0, 1.0)
+    return Volume(
+        hu, (2.5, 0.703125, 0.71), (-180.5, -170.25, 12.1), turned, SECRET, ("Sorted again.",)
+    )
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return VolumeCache(DiskCache(tmp_path, 10**7))
+
+
+def test_a_volume_comes_back_with_its_grid_in_whole_hu(cache):
+    volume = make_volume()
+    cache.put(volume)
+    found = cache.get(volume.sha256)
+    np.testing.assert_array_equal(found.hu, np.rint(volume.hu))
+    assert found.hu.dtype == np.float32
+    assert (found.spacing, found.origin) == (volume.spacing, volume.origin)
+    assert (found.direction, found.repairs) == (volume.direction, volume.repairs)
+
+
+def test_the_copy_has_the_name_it_is_kept_under(cache):
+    volume = make_volume()
+    cache.put(volume)
+    assert cache.get(volume.sha256).sha256 == volume.sha256
+
+
+def test_only_how_the_scan_was_made_is_kept_of_its_header(cache, tmp_path):
+    volume = make_volume()
+    cache.put(volume)
+    assert cache.get(volume.sha256).header == SeriesHeader(
+        kernel="B70f", contrast="Ultravist", slice_thickness_mm=1.25
+    )
+    (file,) = tmp_path.iterdir()
+    assert b"SECRET" not in file.read_bytes()
+    assert b"1961" not in file.read_bytes()
+
+
+def test_an_unknown_slice_thickness_stays_unknown(cache):
+    volume = replace(make_volume(), header=SeriesHeader())
+    cache.put(volume)
+    assert cache.get(volume.sha256).header == SeriesHeader()
+
+
+def test_two_volumes_do_not_mix_and_one_can_be_forgotten(cache):
+    first, second = make_volume(1), make_volume(2)
+    cache.put(first)
+    cache.put(second)
+    cache.delete(first.sha256)
+    assert cache.get(first.sha256) is None
+    np.testing.assert_array_equal(cache.get(second.sha256).hu, np.rint(second.hu))
