@@ -17,7 +17,7 @@ import numpy as np
 
 from ctrs.config import Config
 from ctrs.disk_cache import DiskCache
-from ctrs.errors import CtrsError
+from ctrs.errors import about
 from ctrs.ingest import read_scan
 from ctrs.lungs import Chest
 from ctrs.pair import pair_scans
@@ -126,15 +126,6 @@ def _read_both(
         second = pool.submit(read, "Follow-up CT", follow_up)
         (inventory_0, volume_0), (inventory_1, volume_1) = first.result(), second.result()
     return (inventory_0, inventory_1), (volume_0, volume_1)
-
-
-@contextmanager
-def about(name: str) -> Iterator[None]:
-    """Say in front of an error which of the two scans it is about."""
-    try:
-        yield
-    except CtrsError as error:
-        raise type(error)(f"{name}: {error.what}", error.next_step) from error
 
 
 def _find(pair: ScanPair, workshop: Workshop) -> ResponseScore | None:

@@ -21,6 +21,11 @@
 Anything else that escapes is a bug: it is logged and shown as a reference number.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class CtrsError(Exception):
     """An error that the app can explain to the person in front of it.
@@ -100,3 +105,12 @@ class StoreUnusable(CtrsError):
 
 class NotInStore(CtrsError):
     """The patient or scan pair that a row belongs to is not in the database."""
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Say in front of an error which of the two scans it is about."""
+    try:
+        yield
+    except CtrsError as error:
+        raise type(error)(f"{name}: {error.what}", error.next_step) from error

@@ -78,7 +78,7 @@ def _keep_lung_tissue(inside: Mask, hu: Array) -> Mask:
 
 def _close(lungs: Mask, spacing: Triple) -> Mask:
     """Fill what lies inside the lungs: closing by `CLOSING_MM`, then holes slice by slice."""
-    reach = int(round(CLOSING_MM / max(spacing)))
+    reach = round(CLOSING_MM / max(spacing))
     padded = np.pad(lungs, reach)
     far = ndimage.distance_transform_edt(~padded, sampling=spacing) > CLOSING_MM
     closed = ndimage.distance_transform_edt(~far, sampling=spacing) > CLOSING_MM

@@ -33,9 +33,7 @@ def prepare(
     prepared = PreparedScan(
         image=window(image, config.window_hu),
         lungs=_cut(lungs, corner, config.shape, False),
-        origin=tuple(
-            s + c * mm for s, c, mm in zip(start, corner, config.spacing_mm, strict=True)
-        ),  # type: ignore[arg-type]
+        origin=tuple(s + c * mm for s, c, mm in zip(start, corner, config.spacing_mm, strict=True)),  # type: ignore[arg-type]
         spacing=config.spacing_mm,
     )
     return prepared, describe_chest(lungs, config.spacing_mm)
@@ -97,7 +95,9 @@ def downsample(hu: Array, spacing: Triple, new_spacing: Triple) -> tuple[Array, 
     shrunk.SetSpacing([f * mm for f, mm in zip(factors, spacing, strict=True)][::-1])
     size = [
         max(1, round((n - 1) * old / new) + 1)
-        for n, old, new in zip(shrunk.GetSize(), shrunk.GetSpacing(), new_spacing[::-1], strict=True)
+        for n, old, new in zip(
+            shrunk.GetSize(), shrunk.GetSpacing(), new_spacing[::-1], strict=True
+        )
     ]
     resampled = sitk.Resample(
         shrunk,
@@ -107,7 +107,9 @@ def downsample(hu: Array, spacing: Triple, new_spacing: Triple) -> tuple[Array, 
         shrunk.GetOrigin(),
         new_spacing[::-1],
         shrunk.GetDirection(),
-        AIR_HU,
+        # The last voxel of the new grid may lie up to half its size beyond the last slice. Air
+        # there would hide lungs that are cut off, and is no share of a mask.
+        useNearestNeighborExtrapolator=True,
     )
     return sitk.GetArrayFromImage(resampled), start  # type: ignore[return-value]
 

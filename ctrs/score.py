@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ctrs.config import Config, ZoneConfig
+from ctrs.errors import about
 from ctrs.lungs import Chest, check_chest
 from ctrs.types import (
     Finding,
@@ -19,8 +20,8 @@ from ctrs.types import (
 )
 
 
-class Model(Protocol):
-    """Anything that turns two prepared scans into predicted survival.
+class ModelFacts(Protocol):
+    """What a score has to say about the model that made it.
 
     Attributes:
         version: Names the weights.
@@ -34,6 +35,10 @@ class Model(Protocol):
     @property
     def device(self) -> str: ...
 
+
+class Model(ModelFacts, Protocol):
+    """Anything that turns two prepared scans into predicted survival."""
+
     def __call__(
         self, baseline: PreparedScan, follow_up: PreparedScan, interval_days: float
     ) -> Prediction: ...
@@ -43,13 +48,14 @@ def check_pair(pair: ScanPair, chests: tuple[Chest, Chest], config: Config) -> l
     """Everything about the input that lowers the trust, before any network has run.
 
     Raises:
-        NotAChest: A scan holds no whole chest.
+        NotAChest: A scan holds no whole chest; ``what`` says which of the two.
     """
     findings = list(pair.findings)
     for name, volume, chest in zip(
         ("Baseline CT", "Follow-up CT"), (pair.baseline, pair.follow_up), chests, strict=True
     ):
-        found = [*check_chest(chest, config.chest), *_check_slices(volume, config.zone)]
+        with about(name):
+            found = [*check_chest(chest, config.chest), *_check_slices(volume, config.zone)]
         findings += [Finding(f.zone, f"{name}: {f.reason}") for f in found]
     return findings
 
@@ -82,8 +88,14 @@ def score(
     if any(finding.zone is Zone.RED for finding in findings):
         return _not_assessable(findings, model)
     days = pair.interval_days if pair.interval_days is not None else config.pair.assumed_days
-    prediction = model(*prepared, days)
-    findings = [*findings, *check_prediction(prediction, config.zone)]
+    return judge(model(*prepared, days), findings, model, config.zone)
+
+
+def judge(
+    prediction: Prediction, findings: Sequence[Finding], model: ModelFacts, config: ZoneConfig
+) -> ResponseScore:
+    """Turn the networks' answer into a score with its zone, or into "not assessable"."""
+    findings = [*findings, *check_prediction(prediction, config)]
     if any(finding.zone is Zone.RED for finding in findings):
         return _not_assessable(findings, model)
     at = prediction.curve.months.index(12.0)
@@ -137,7 +149,7 @@ def check_prediction(prediction: Prediction, config: ZoneConfig) -> list[Finding
     return findings
 
 
-def _not_assessable(findings: Sequence[Finding], model: Model) -> ResponseScore:
+def _not_assessable(findings: Sequence[Finding], model: ModelFacts) -> ResponseScore:
     red = [finding.reason for finding in findings if finding.zone is Zone.RED]
     return ResponseScore(
         zone=Zone.RED,

@@ -8,12 +8,19 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import jpeg_ls
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import (
@@ -304,6 +311,35 @@ def test_padding_written_unsigned_for_signed_pixels_is_understood(tmp_path):
     assert (read(series, tmp_path).hu[:, 0, :] == -1024).all()
 
 
+def test_padding_written_signed_for_unsigned_pixels_is_understood(tmp_path):
+    series = ct_series()
+    for ds in series:
+        stored = np.frombuffer(ds.PixelData, "<i2").reshape(14, 18).astype("<u2")
+        stored[0] = 65536 - 2000
+        set_pixels(ds, stored)
+        ds.add_new("PixelPaddingValue", "SS", -2000)
+    assert (read(series, tmp_path).hu[:, 0, :] == -1024).all()
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, RLELossless, None])
+def test_signed_values_of_twelve_bits_keep_their_sign(tmp_path, syntax):
+    series = ct_series(intercept=0.0)
+    for ds in series:
+        stored = np.frombuffer(ds.PixelData, "<i2").reshape(14, 18)
+        ds.BitsStored, ds.HighBit = 12, 11
+        if syntax == JPEGLSLossless:
+            coded = jpeg_ls.encode_pixel_data(
+                (stored & 0x0FFF).astype("<u2").tobytes(), rows=14, columns=18,
+                samples_per_pixel=1, bits_stored=12, photometric_interpretation="MONOCHROME2",
+            )  # fmt: skip
+            ds.PixelData = encapsulate([bytes(coded)])
+            ds["PixelData"].VR = "OB"
+            ds.file_meta.TransferSyntaxUID = syntax
+        elif syntax:
+            ds.compress(syntax)
+    np.testing.assert_allclose(read(series, tmp_path).hu, body_hu(), atol=0.5)
+
+
 def test_bits_above_the_stored_ones_are_ignored(tmp_path):
     series = ct_series()
     for ds in series:
@@ -453,7 +489,7 @@ def test_file_cut_in_its_header_is_refused(tmp_path):
 def test_uncompressed_image_much_shorter_than_announced_is_cut_short(tmp_path):
     ds = ct_series()[0]
     ds.Rows, ds.Columns = 512, 512
-    with pytest.raises(InputRejected, match="cut short: .* the image alone has 524,288"):
+    with pytest.raises(InputRejected, match=r"cut short: .* the image alone has 524,288"):
         read_header(write([ds], tmp_path)[0], CONFIG)
 
 
@@ -497,7 +533,11 @@ def test_sequences_nested_thousands_deep_are_refused(tmp_path):
         read_header(path, CONFIG)
 
 
-def test_compressed_frame_that_claims_another_size_is_refused(tmp_path):
+def test_frame_that_claims_another_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    def decode(*_, **__):
+        raise KeyError("room was made for it")
+
+    monkeypatch.setattr("ctrs.ingest.dicom.pixel_array", decode)
     series = ct_series()
     ds = pydicom.dcmread(real("zoo/wg04_ct/CT2_J2KR"))
     for slice_ in series:

@@ -18,9 +18,16 @@ from tests.dicom_files import body_hu, ct_series, enhanced_ct, write
 CONFIG = IntakeConfig()
 DATA = Path(os.environ.get("CTRS_TEST_DATA", "../shared/data"))
 ZOO = (
-    "ct_all_transfer_syntaxes ct_gantry_tilt_GE ct_localizer_and_summary dcmqi_seg "
-    "dicom2nifti_failing highdicom pl_lungct_secondary_capture pydicom_wheel wg04_ct"
-).split()
+    "ct_all_transfer_syntaxes",
+    "ct_gantry_tilt_GE",
+    "ct_localizer_and_summary",
+    "dcmqi_seg",
+    "dicom2nifti_failing",
+    "highdicom",
+    "pl_lungct_secondary_capture",
+    "pydicom_wheel",
+    "wg04_ct",
+)
 
 
 def real(path):
@@ -338,7 +345,7 @@ def test_real_series_without_uids_is_read():
     found, volume = read_scan(folder, CONFIG)
     assert len(found.series) == 1
     assert volume.hu.shape == (20, 512, 512)
-    # 3 mm thick, but 2 mm from one to the next (from -766.5 mm in steps of 2).
+    # 3 mm thick, but 2 mm from one to the next (-804.5, -802.5 … -766.5 mm).
     assert volume.spacing == pytest.approx((2.0, 0.9765625, 0.9765625))
 
 

@@ -757,6 +757,33 @@ def test_a_newer_database_is_refused_and_let_go(tmp_path):
     duckdb.connect(str(path)).close()  # would fail, with other settings, were it still open
 
 
+def test_a_damaged_database_is_explained_when_it_is_opened_or_read(tmp_path):
+    path = tmp_path / "ctrs.duckdb"
+    with Store(path) as store:
+        for number in range(30):
+            add(store, f"P-{number}", f"k{number}", GREEN)
+    whole = path.read_bytes()
+    fates = set()
+    for place in range(16_384, len(whole), 100_003):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        fates.add(fate_of(path))
+    assert fates <= {"fine", "at opening", "at reading"}
+    assert "at reading" in fates
+
+
+def fate_of(path):
+    try:
+        store = Store(path)
+    except StoreUnusable:
+        return "at opening"
+    with store:
+        try:
+            store.worklist()
+        except StoreUnusable:
+            return "at reading"
+    return "fine"
+
+
 def run(program, *arguments):
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
@@ -835,7 +862,7 @@ def test_a_full_disk_is_explained_and_keeps_what_was_there(tmp_path):
     path = tmp_path / "ctrs.duckdb"
     with run(FULL, path) as writer:
         said, _ = writer.communicate(timeout=60)
-    assert said == "The database could not be written, and nothing of this step was kept.\n"
+    assert said == "The database could not be read or written, and nothing of this step was kept.\n"
     with Store(path) as store:
         assert store.patient("P-ANNA") == ANNA
 

@@ -54,7 +54,7 @@ def read_scan(
         )
         if series is None:
             raise found.fault
-        return found.inventory, read_volume(series, config)
+        return found.inventory, found.volume or read_volume(series, config)
 
 
 def _named(inventory: Inventory, series_uid: str) -> Series:

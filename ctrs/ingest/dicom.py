@@ -405,10 +405,7 @@ def decoded(path: Path, images: Sequence[Image], config: IntakeConfig) -> Iterat
     """Stored values of some images of one file, each ``(rows, columns)``."""
     ds = _read(path, config, pixels=True)
     for image in images:
-        stored = _decode_frame(ds, image.frame)
-        # Overlays may hide in the bits above Bits Stored: push them out, with the sign kept.
-        spare = 8 * stored.dtype.itemsize - int(ds.BitsStored)
-        yield (stored << spare) >> spare if spare > 0 else stored
+        yield _decode_frame(ds, image.frame)
 
 
 def _decode_frame(ds: Dataset, frame: int) -> Stored:

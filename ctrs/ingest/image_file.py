@@ -75,7 +75,7 @@ def read_volume(path: Path, config: IntakeConfig) -> Volume:
     try:
         with _unzipped(path, config) as plain:
             image = _read(plain, config)
-        hu = sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
+        stored = sitk.GetArrayViewFromImage(image)
     except (RuntimeError, ValueError, MemoryError, OSError, EOFError, zlib.error):
         # ITK's own words hold paths of this machine.
         raise InputRejected(
@@ -83,9 +83,10 @@ def read_volume(path: Path, config: IntakeConfig) -> Volume:
         ) from None
     x, y, z = image.GetSpacing()
     voxels, spacing, origin, direction = to_patient_axes(
-        hu, (z, y, x), _triple(image.GetOrigin()), image.GetDirection(), config
+        stored, (z, y, x), _triple(image.GetOrigin()), image.GetDirection(), config
     )
     check_extent(voxels.shape[0], spacing[0], config)
+    voxels = np.require(voxels, requirements=("O", "W"))  # not a view into ITK's memory
     unknown = ~np.isfinite(voxels)
     voxels[unknown] = AIR_HU
     np.maximum(voxels, AIR_HU, out=voxels)

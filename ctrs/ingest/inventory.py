@@ -13,7 +13,7 @@ from ctrs.ingest.archive import find_files, is_zip, relative, unpack
 from ctrs.ingest.dicom import DicomFile, read_header
 from ctrs.ingest.series import split_localizers, stack
 from ctrs.kernels import Sharpness, sharpness
-from ctrs.types import Inventory, RejectedFile, Series, SeriesHeader
+from ctrs.types import Inventory, RejectedFile, Series, SeriesHeader, Volume
 
 # Model and reader gain nothing below about 1 mm; above, each class shows visibly less.
 _SPACING_CLASSES_MM = (1.5, 3.0, 5.0)
@@ -31,6 +31,7 @@ class _Candidate:
     image_type: tuple[str, ...] = ()
     n_images: int = 0
     fault: InputRejected | None = None
+    volume: Volume | None = None
 
     @property
     def coverage_mm(self) -> float:
@@ -39,10 +40,15 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class Survey:
-    """An inventory, and the reason to give where it has no chosen series."""
+    """An inventory, the reason to give where it has no chosen series, and what was read by the way.
+
+    Attributes:
+        volume: Of the chosen series, where the path was a single image file.
+    """
 
     inventory: Inventory
     fault: InputRejected
+    volume: Volume | None = None
 
 
 def take_inventory(path: Path, config: IntakeConfig, scratch: Path) -> Inventory:
@@ -73,7 +79,9 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
         if file in data_files:
             continue
         if image_file.is_image_file(file):
-            candidates.append(_judge_image_file(file, root, config))
+            judged = _judge_image_file(file, root, config)
+            # Many volumes would fill the memory; a lone one need not be read twice.
+            candidates.append(judged if len(files) == 1 else replace(judged, volume=None))
         else:
             _read_dicom(file, root, config, by_series, rejected)
     for members in by_series.values():
@@ -87,7 +95,8 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
     refused = sorted((c for c in candidates if c.fault), key=_promise, reverse=True)
     series = (*ranked, *(c.series for c in refused))
     inventory = Inventory(n_files, series, tuple(rejected), ranked[0] if ranked else None)
-    return Survey(inventory, _why_nothing(refused, n_files))
+    volume = candidates[0].volume if len(candidates) == 1 else None
+    return Survey(inventory, _why_nothing(refused, n_files), volume)
 
 
 # --- Finding --------------------------------------------------------------------------------
@@ -169,7 +178,7 @@ def _judge_image_file(file: Path, root: Path, config: IntakeConfig) -> _Candidat
     header = replace(volume.header, series_uid=name)
     slices, rows, columns = volume.hu.shape
     series = Series(header, (file,), True, (), None, (slices, rows, columns), volume.spacing)
-    return _Candidate(series, n_images=slices)
+    return _Candidate(series, n_images=slices, volume=replace(volume, header=header))
 
 
 def _refused(header: SeriesHeader, files: Sequence[Path], fault: InputRejected) -> Series:

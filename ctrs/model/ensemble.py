@@ -21,6 +21,7 @@ from ctrs.model.network import (
     Perceiver,
     describe_pair,
     measure,
+    place,
     pool,
     survival,
 )
@@ -65,7 +66,8 @@ class Ensemble:
         self.card = card
         self.version = card.version
         self.cut_off = card.cut_off
-        self.perceiver = perceiver.eval().to(device, memory_format=torch.channels_last_3d)
+        self.perceiver = perceiver.eval()
+        place(perceiver, device)
         self.foreseers = [net.eval() for net in foreseers]
         self._device = device
 
@@ -80,8 +82,8 @@ class Ensemble:
         """Predict survival from a prepared pair; see `ctrs.types.Prediction`."""
         before, after = self.see(baseline), self.see(follow_up)
         prediction = self.foresee(pair_inputs(before, after), interval_days)
-        biomarkers = _biomarkers(before.measures[0], after.measures[0])
-        return replace(prediction, biomarkers=biomarkers)
+        measured = biomarkers(before.measures[0], after.measures[0])
+        return replace(prediction, biomarkers=measured)
 
     @torch.inference_mode()
     def foresee(self, inputs: Tensor, interval_days: float) -> Prediction:
@@ -171,9 +173,7 @@ class Ensemble:
         return float(np.interp(distance, self.card.ood_distances, np.arange(101)))
 
 
-def perceive(
-    perceiver: Perceiver, image: Tensor, lungs: Tensor, device: torch.device
-) -> Perceived:
+def perceive(perceiver: Perceiver, image: Tensor, lungs: Tensor, device: torch.device) -> Perceived:
     """Run the first network on ``device``; everything comes back on the CPU in float32."""
     on_device = image.to(device, memory_format=torch.channels_last_3d)
     # bfloat16 is fast on every GPU we run on and on recent CPUs.
@@ -205,7 +205,8 @@ def _tensor(array: npt.NDArray[np.generic]) -> Tensor:
     return torch.from_numpy(np.asarray(array, np.float32))[None, None]  # -> (1, 1, Z, Y, X)
 
 
-def _biomarkers(before: Tensor, after: Tensor) -> dict[str, Biomarker]:
+def biomarkers(before: Tensor, after: Tensor) -> dict[str, Biomarker]:
+    """What is worth showing of the measures of both scans, each (10,)."""
     return {
         name: Biomarker(
             float(before[MEASURES.index(measured)]), float(after[MEASURES.index(measured)]), unit

@@ -116,10 +116,10 @@ def _calibrate(logits: Tensor, cases: Cases) -> dict[str, float]:
         hazard = torch.diff(cumulative, dim=1, prepend=torch.zeros(len(cumulative), 1))
         refitted = torch.log(torch.expm1(hazard.clamp_min(1e-6)))  # logit of 1 - exp(-hazard)
         value = logistic_hazard_loss(refitted, cases.months, cases.event)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimiser.step(loss)
     intercept, slope = parameters.detach().tolist()
     return {"intercept": round(intercept, 4), "slope": round(max(slope, 0.2), 4)}
 

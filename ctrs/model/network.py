@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from monai.networks.blocks import Convolution, SubpixelUpsample
+from monai.networks.blocks.convolutions import Convolution
+from monai.networks.blocks.upsample import SubpixelUpsample
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -64,6 +65,12 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.path(x)  # type: ignore[no-any-return]
+
+
+def place(net: nn.Module, device: torch.device) -> None:
+    """Move a network to a device, its weights laid out as 3-D convolutions like them best."""
+    net.to(device)
+    net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def _convolution(inside: int, outside: int, stride: int = 1) -> Convolution:
@@ -172,8 +179,14 @@ def describe_pair(baseline: Tensor, follow_up: Tensor) -> Tensor:
 class Foreseer(nn.Module):
     """Logistic hazards from a pair: measurements act directly, deep features through a bottleneck.
 
+    Inputs are standardised and held within three standard deviations, so that a pair unlike all
+    training pairs is not extrapolated.
+
     Source of the loss: Gensheimer & Narasimhan, PeerJ 7 (2019) e6257.
     """
+
+    centre: Tensor
+    scale: Tensor
 
     def __init__(self, measures: int = 2 * len(MEASURES), deep: int = 4 * WIDTHS[0]) -> None:
         super().__init__()
@@ -188,8 +201,8 @@ class Foreseer(nn.Module):
         self.baseline = nn.Parameter(torch.full((len(EDGES_MONTHS),), -2.0))
 
     def forward(self, inputs: Tensor, days: Tensor) -> Tensor:
-        """Hazard logits per interval: (B, measures + deep), (B,) -> (B, 9). Higher = dies sooner."""
-        x = (inputs - self.centre) / self.scale
+        """Hazard logits per interval: (B, 116), (B,) -> (B, 9); higher = dies sooner."""
+        x = ((inputs - self.centre) / self.scale).clamp(-3, 3)
         plain, deep = x[:, : self.measures], self.deep(x[:, self.measures :])
         weeks = (days[:, None] - 84.0) / 28.0
         risk = self.direct(plain) + self.hidden(torch.cat([plain, deep, weeks], dim=1))

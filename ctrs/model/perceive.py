@@ -13,9 +13,10 @@ from monai.losses.dice import DiceCELoss
 from torch import Tensor
 from torch.nn import functional
 
-from ctrs.model.network import HU_HIGH, HU_LOW, Perceiver
+from ctrs.model.network import HU_HIGH, HU_LOW, Perceiver, place
 from ctrs.trial.backgrounds import Background, paint_background
 from ctrs.trial.bank import load_prepared
+from ctrs.types import Array
 
 CROP = (72, 72, 88)  # voxels, (z, y, x); multiples of 8
 
@@ -51,7 +52,8 @@ def train_perceiver(
 ) -> Perceiver:
     """Train, or go on from ``checkpoint``; the same seed gives the same network."""
     torch.manual_seed(seed)
-    net = Perceiver().to(device, memory_format=torch.channels_last_3d)
+    net = Perceiver()
+    place(net, device)
     optimiser = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.learning_rate, total_steps=config.steps + 1, pct_start=0.1
@@ -142,35 +144,42 @@ def _sample(
     rng: np.random.Generator,
 ) -> Sample:
     if backgrounds and rng.random() < config.background_share:
-        background = backgrounds[int(rng.integers(len(backgrounds)))]
-        hu, tumour = paint_background(background, rng)
-        image = np.clip((hu - HU_LOW) / (HU_HIGH - HU_LOW), 0, 1)
-        truth = np.stack([tumour, np.zeros_like(tumour)]).astype(np.float32)
-        learn = ~background.ignore
+        whole = _on_background(backgrounds[int(rng.integers(len(backgrounds)))], rng)
     else:
-        arrays = load_prepared(trial, patients[int(rng.integers(len(patients)))])
-        visit = int(rng.integers(2))
-        image = arrays["image"][visit].astype(np.float32) / 255
-        truth = np.stack([arrays[k][visit] for k in ("tumour", "effusion")]).astype(np.float32) / 255
-        learn = np.ones(image.shape, bool)
-    crop = _crop(truth[0], image.shape, rng)
-    flip = -1 if rng.random() < 0.5 else 1
-    parts = [np.ascontiguousarray(a[(..., *crop)][..., ::flip]) for a in (image, truth, learn)]
-    tensors = [torch.from_numpy(part.astype(np.float32)) for part in parts]
-    return Sample(_disturb(tensors[0][None], rng), tensors[1], tensors[2][None])
+        whole = _simulated(trial, patients[int(rng.integers(len(patients)))], rng)
+    z, y, x = _crop(whole.truth[0].numpy(), rng)
+    image, truth, learn = (part[:, z, y, x] for part in whole)
+    if rng.random() < 0.5:
+        image, truth, learn = (part.flip(-1) for part in (image, truth, learn))
+    return Sample(_disturb(image, rng), truth, learn)
 
 
-def _crop(
-    tumour: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator
-) -> tuple[slice, ...]:
+def _on_background(background: Background, rng: np.random.Generator) -> Sample:
+    hu, tumour = paint_background(background, rng)
+    image = np.clip((hu - HU_LOW) / (HU_HIGH - HU_LOW), 0, 1)
+    truth = np.stack([tumour, np.zeros_like(tumour)])
+    parts = (image[None], truth, ~background.ignore[None])
+    return Sample(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
+
+
+def _simulated(trial: Path, patient: str, rng: np.random.Generator) -> Sample:
+    arrays = load_prepared(trial, patient)
+    visit = int(rng.integers(2))
+    image = torch.from_numpy(arrays["image"][visit].astype(np.float32) / 255)[None]
+    maps = np.stack([arrays[name][visit] for name in ("tumour", "effusion")])
+    return Sample(image, torch.from_numpy(maps.astype(np.float32) / 255), torch.ones_like(image))
+
+
+def _crop(tumour: Array, rng: np.random.Generator) -> list[slice]:
     """A box of `CROP`, in two of three cases around some voxel of tumour."""
+    shape = tumour.shape
     voxels = np.argwhere(tumour > 0.5)
     if len(voxels) and rng.random() < 0.67:
         centre = voxels[int(rng.integers(len(voxels)))] + rng.integers(-20, 21, 3)
     else:
         centre = rng.integers(0, shape)
     low = [int(np.clip(c - n // 2, 0, m - n)) for c, n, m in zip(centre, CROP, shape, strict=True)]
-    return tuple(slice(a, a + n) for a, n in zip(low, CROP, strict=True))
+    return [slice(a, a + n) for a, n in zip(low, CROP, strict=True)]
 
 
 def _disturb(image: Tensor, rng: np.random.Generator) -> Tensor:

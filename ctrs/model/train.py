@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -20,18 +20,19 @@ from ctrs.errors import InputRejected
 from ctrs.model.ensemble import (
     Ensemble,
     Seen,
+    biomarkers,
     choose_device,
-    load_ensemble,
     look,
     pair_inputs,
     perceive,
 )
 from ctrs.model.foresee import Cases, ForeseeConfig, Foresight, train_foreseers
-from ctrs.model.network import MEASURES, Perceiver
+from ctrs.model.network import Perceiver
 from ctrs.model.perceive import PerceiveConfig, train_perceiver
 from ctrs.model.weights import FORESEERS, PERCEIVER, Card, checksum, write_card
 from ctrs.trial.backgrounds import load_backgrounds
 from ctrs.trial.bank import load_prepared
+from ctrs.types import Prediction
 
 Progress = Callable[[str], None]
 
@@ -40,8 +41,8 @@ Progress = Callable[[str], None]
 class TrainConfig:
     """Everything about a training run but its data."""
 
-    perceive: PerceiveConfig = PerceiveConfig()
-    foresee: ForeseeConfig = ForeseeConfig()
+    perceive: PerceiveConfig = field(default_factory=PerceiveConfig)
+    foresee: ForeseeConfig = field(default_factory=ForeseeConfig)
     seed: int = 1
 
 
@@ -116,10 +117,10 @@ def see_trial(
     Returns:
         Inputs of the second network (N, 116), and the measures of both scans (N, 2, 10).
     """
-    patients = list(table.index)
+    patients, weights = list(table.index), _fingerprint(perceiver)
     if cache.exists():
         with np.load(cache, allow_pickle=False) as kept:
-            if list(kept["patients"]) == patients:
+            if list(kept["patients"]) == patients and str(kept["weights"]) == weights:
                 return torch.from_numpy(kept["inputs"]), torch.from_numpy(kept["measures"])
     inputs, measures = [], []
     for index, patient in enumerate(patients):
@@ -129,8 +130,13 @@ def see_trial(
         if (index + 1) % 50 == 0:
             progress(f"see {index + 1}/{len(patients)}")
     seen = torch.cat(inputs), torch.cat(measures)
-    np.savez(cache, patients=patients, inputs=seen[0].numpy(), measures=seen[1].numpy())
+    kept = {"inputs": seen[0].numpy(), "measures": seen[1].numpy()}
+    np.savez(cache, patients=patients, weights=weights, allow_pickle=False, **kept)
     return seen
+
+
+def _fingerprint(net: Perceiver) -> str:
+    return _short(b"".join(t.detach().cpu().numpy().tobytes() for t in net.state_dict().values()))
 
 
 @torch.inference_mode()
@@ -201,35 +207,25 @@ def _commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
-# --- What the trained model says of the whole trial ---------------------------------------------
+# --- What the trained model says of a whole trial -----------------------------------------------
 
 
-def score_trial(
-    trial: Path, weights: Path, *, device: str, cache: Path, progress: Progress
-) -> pd.DataFrame:
-    """Score every pair of a trial with trained weights.
+def predict_trial(
+    trial: Path, ensemble: Ensemble, *, cache: Path, progress: Progress
+) -> tuple[pd.DataFrame, list[Prediction]]:
+    """Predict for every pair of a trial, straight from its prepared scans.
 
-    Returns:
-        The trial's table with ``survival_12m``, ``lower``, ``upper``, ``ood_percentile`` and the
-        measured tumour volumes ``tumour_ml_baseline`` and ``tumour_ml_follow_up``.
+    Args:
+        cache: File that keeps what the first network saw; made anew for other weights.
     """
     table = read_trial(trial)
-    ensemble = load_ensemble(weights, device)
-    on = choose_device(device)
-    inputs, measures = see_trial(trial, table, ensemble.perceiver, on, cache, progress)
-    rows = [_row(ensemble, inputs[i : i + 1], d) for i, d in enumerate(table["interval_days"])]
-    volumes = measures[:, :, MEASURES.index("tumour_ml")].numpy()
-    scores = pd.DataFrame(rows, index=table.index)
-    scores["tumour_ml_baseline"], scores["tumour_ml_follow_up"] = volumes[:, 0], volumes[:, 1]
-    return table.join(scores)
-
-
-def _row(ensemble: Ensemble, inputs: Tensor, days: float) -> dict[str, float]:
-    prediction = ensemble.foresee(inputs, days)
-    at = prediction.curve.months.index(12.0)
-    return {
-        "survival_12m": prediction.curve.survival[at],
-        "lower": prediction.curve.lower[at],
-        "upper": prediction.curve.upper[at],
-        "ood_percentile": prediction.ood_percentile,
-    }
+    device = torch.device(ensemble.device)
+    inputs, measures = see_trial(trial, table, ensemble.perceiver, device, cache, progress)
+    predictions = [
+        replace(
+            ensemble.foresee(inputs[i : i + 1], days),
+            biomarkers=biomarkers(measures[i, 0], measures[i, 1]),
+        )
+        for i, days in enumerate(table["interval_days"])
+    ]
+    return table, predictions

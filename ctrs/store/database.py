@@ -51,7 +51,7 @@ def connect(path: Path | None) -> Connection:
 
 
 def _explain(path: Path, message: str) -> StoreUnusable:
-    if "lock" in message:
+    if "set lock" in message or "used by another process" in message:  # Linux, macOS; Windows
         return StoreUnusable(
             f"The database {path.name} is open in another process; one at a time can use it.",
             "Close the other window or command that uses this database, then try again.",

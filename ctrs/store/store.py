@@ -21,13 +21,6 @@ from ctrs.types import UNKNOWN, Finding, Outcome, Patient, Response, ResponseSco
 
 Item = TypeVar("Item")
 
-_NOT_WRITTEN = (
-    duckdb.IOException,
-    duckdb.TransactionException,  # also a full disk, if it is full at the commit
-    duckdb.OutOfMemoryException,
-    duckdb.FatalException,
-)
-
 
 class Store:
     """Patients, scan pairs, scores and outcomes in one DuckDB file, under pseudonyms.
@@ -326,15 +319,12 @@ class Store:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         # A cursor is a connection of its own: threads must not share one.
-        cursor = self._db.cursor()
-        try:
+        with _explained(), self._db.cursor() as cursor:
             yield cursor
-        finally:
-            cursor.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with self._writing, _explained(), self._reading() as cursor:
+        with self._writing, self._reading() as cursor:
             cursor.begin()
             try:
                 yield cursor
@@ -370,8 +360,11 @@ def _as_rows(
 def _explained() -> Iterator[None]:
     try:
         yield
-    except _NOT_WRITTEN as error:
+    except (duckdb.IntegrityError, duckdb.ProgrammingError, duckdb.DataError):
+        raise  # wrong rows or wrong SQL: the program is to blame, not the file
+    except duckdb.Error as error:
         raise StoreUnusable(
-            "The database could not be written, and nothing of this step was kept.",
-            "Try again; if that does not help, make room on the disk and restart the program.",
+            "The database could not be read or written, and nothing of this step was kept.",
+            "Try again; if that does not help, make room on the disk and restart the program, or"
+            " restore the database from a backup.",
         ) from error

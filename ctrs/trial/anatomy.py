@@ -203,7 +203,7 @@ class Thorax:
 
     def _dome(self) -> Array:
         """Height of the diaphragm at each (y, x), mm above the lung bases' lowest point."""
-        an, gx, gy, gz = self.anatomy, self.x, self.y, self.z
+        an, gx, gy = self.anatomy, self.x, self.y
         rise = (1.15 - 0.5 * self.posture.breath) * 62
         domes = []
         for centre, extra in ((-0.47, 1.22), (0.5, 0.96)):
@@ -282,7 +282,7 @@ class Thorax:
         cells = int(2 * half / scale_mm) + 3
         coarse = self._rng.standard_normal((cells, cells, cells)).astype(np.float32)
         first = np.subtract(self.grid.first, self.posture.shift)
-        offset = np.clip((first + (half / 2, half, half)) / scale_mm, 0, None)
+        offset = np.clip(np.add(first, (half / 2, half, half)) / scale_mm, 0, None)
         step = np.array(self.grid.spacing) / scale_mm
         shape = self.grid.shape
         field = ndimage.affine_transform(coarse, step, offset, shape, order=1, mode="nearest")
@@ -290,7 +290,7 @@ class Thorax:
 
     def _paint_parenchyma(self) -> None:
         """Density by gravity and breath, emphysema in the upper lobes, fibrosis at the rim."""
-        an, gx, gy, gz = self.anatomy, self.x, self.y, self.z
+        an, gy, gz = self.anatomy, self.y, self.z
         fuller = (1 - self.posture.breath) * 180
         gravity = 32 * gy / an.half_depth
         lung = an.lung_hu + fuller + gravity + 12 * self._smooth_noise(22) - 50 * an.emphysema

@@ -16,8 +16,8 @@ from scipy import ndimage
 
 from ctrs.config import Config
 from ctrs.prepare import onto_model_grid, prepare
-from ctrs.trial.lesions import Lesion, Texture, paint_blob
 from ctrs.trial.anatomy import LungPlace
+from ctrs.trial.lesions import Lesion, Texture, paint_blob
 from ctrs.types import Array, Mask, Triple, Volume
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -54,9 +54,7 @@ def _load(file: Path) -> Background:
         values = (sitk.GetArrayFromImage(mask) > 0).astype(np.float32)
         share = onto_model_grid(values, (z, y, x), prepared)
         ignore = ndimage.binary_dilation(share > 0.1, iterations=2)
-    return Background(
-        prepared.image * (high - low) + low, prepared.lungs, ignore, prepared.spacing
-    )
+    return Background(prepared.image * (high - low) + low, prepared.lungs, ignore, prepared.spacing)
 
 
 def _ignore_file(file: Path) -> Path | None:
@@ -68,9 +66,7 @@ def _ignore_file(file: Path) -> Path | None:
     return None
 
 
-def paint_background(
-    background: Background, rng: np.random.Generator
-) -> tuple[Array, Mask]:
+def paint_background(background: Background, rng: np.random.Generator) -> tuple[Array, Mask]:
     """A copy of the background with up to five tumours in and around the lungs.
 
     Returns:

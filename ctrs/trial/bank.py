@@ -80,7 +80,8 @@ def _render_one(folder: Path, patient: TrialPatient) -> None:
     visits = [_visit_arrays(render_visit(patient, v, RENDER_MM), config) for v in (0, 1)]
     partly = path.with_suffix(".part")
     with partly.open("wb") as file:
-        np.savez_compressed(file, **{k: np.stack([v[k] for v in visits]) for k in visits[0]})
+        both = {name: np.stack([visit[name] for visit in visits]) for name in visits[0]}
+        np.savez_compressed(file, allow_pickle=False, **both)
     partly.replace(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -119,7 +120,7 @@ def _shape_field(
     rng = np.random.default_rng(lesion.seed)
     axes = np.exp(rng.normal(0, 0.16, 3))
     axes /= axes.prod() ** (1 / 3)
-    coordinates = np.meshgrid(
+    coordinates: Sequence[Array] = np.meshgrid(
         *(
             (np.arange(s.start, s.stop, dtype=np.float32) - c) * mm / radius
             for s, c, mm in zip(box, centre, spacing, strict=True)
@@ -135,7 +136,7 @@ def _shape_field(
 
 
 def _relative_noise(
-    coordinates: list[Array], scale: float, rng: np.random.Generator
+    coordinates: Sequence[Array], scale: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Random field whose pattern grows with the lesion: coordinates are in radii."""
     half = 3.0
@@ -187,5 +188,3 @@ def paint_effusion(thorax: Thorax, side: Side, volume_ml: float) -> Mask:
     fluid = half & (depth <= level)
     thorax.hu[fluid] = 11.0
     return np.asarray(fluid)
-
-

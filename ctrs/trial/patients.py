@@ -86,20 +86,24 @@ def _simulate(rng: np.random.Generator, name: str) -> TrialPatient:
 
 
 def _clinic(rng: np.random.Generator, name: str) -> Patient:
-    pick = lambda options, shares: str(rng.choice(options, p=shares))  # noqa: E731
     squamous = rng.random() < 0.28
+    women = 0.32 if squamous else 0.45
     return Patient(
         patient=name,
         cohort="simulated trial",
         age=int(np.clip(rng.normal(66, 9.5), 34, 92)),
-        sex=pick(["male", "female"], [0.55, 0.45] if not squamous else [0.68, 0.32]),
-        histology="squamous" if squamous else pick(["adenocarcinoma", "other"], [0.88, 0.12]),
-        pd_l1=pick(["<1%", "1-49%", ">=50%", UNKNOWN], [0.25, 0.25, 0.32, 0.18]),
-        ecog=pick(["0", "1", "2"], [0.34, 0.54, 0.12]),
-        line=pick(["first", "later"], [0.62, 0.38]),
-        regimen=pick(["ICI alone", "ICI + chemotherapy"], [0.52, 0.48]),
+        sex=_pick(rng, {"male": 1 - women, "female": women}),
+        histology=("squamous" if squamous else _pick(rng, {"adenocarcinoma": 0.88, "other": 0.12})),
+        pd_l1=_pick(rng, {"<1%": 0.25, "1-49%": 0.25, ">=50%": 0.32, UNKNOWN: 0.18}),
+        ecog=_pick(rng, {"0": 0.34, "1": 0.54, "2": 0.12}),
+        line=_pick(rng, {"first": 0.62, "later": 0.38}),
+        regimen=_pick(rng, {"ICI alone": 0.52, "ICI + chemotherapy": 0.48}),
         site=f"site {int(rng.integers(1, 11))}",
     )
+
+
+def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:
+    return str(rng.choice(list(shares), p=list(shares.values())))
 
 
 # --- Tumours ------------------------------------------------------------------------------------
@@ -126,7 +130,8 @@ def _trend(rng: np.random.Generator) -> Trend:
 
 def _lesions(rng: np.random.Generator, trend: Trend) -> tuple[Lesion, ...]:
     kinds: list[Kind] = ["primary"]
-    kinds += ["metastasis"] * int(min(rng.poisson(1.1), 6)) + ["node"] * int(min(rng.poisson(0.9), 4))
+    kinds.extend("metastasis" for _ in range(min(rng.poisson(1.1), 6)))
+    kinds.extend("node" for _ in range(min(rng.poisson(0.9), 4)))
     lesions = [_known(rng, kind, trend) for kind in kinds]
     growing = max(trend.seen, 0.0)
     for _ in range(int(rng.poisson(0.05 + 0.9 * growing) if not trend.pseudoprogression else 0)):

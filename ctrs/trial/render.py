@@ -26,12 +26,12 @@ class RenderedScan:
 
 
 def render_visit(
-    patient: TrialPatient, visit: int, in_plane_mm: float, protocol: Protocol | None = None
+    patient: TrialPatient, visit: int, in_plane_mm: float = 1.0, protocol: Protocol | None = None
 ) -> RenderedScan:
     """Render visit 0 (baseline) or 1 (follow-up); the same arguments give the same voxels.
 
     Args:
-        in_plane_mm: Pixel size; the slices are as thick as the protocol says.
+        in_plane_mm: Pixel size of a drawn protocol.
         protocol: How to scan; by default drawn for this patient and visit.
     """
     rng = np.random.default_rng([patient.seed, visit])
@@ -67,5 +67,3 @@ def _header(patient: TrialPatient, visit: int, protocol: Protocol) -> SeriesHead
         patient_id=patient.patient.patient,
         patient_sex=patient.patient.sex[:1].upper(),
     )
-
-

@@ -1,0 +1,39 @@
+"""Where things lie on this machine; each may be moved by an environment variable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CACHE_BYTES = 6 * 1024**3  # about 40 pairs with their voxels
+
+
+def weights() -> Path:
+    return _place("CTRS_WEIGHTS", "assets/model")
+
+
+def store() -> Path:
+    return _place("CTRS_STORE", "data/ctrs.duckdb")
+
+
+def cache() -> Path:
+    return _place("CTRS_CACHE", "data/cache")
+
+
+def pseudonym_key() -> Path:
+    """Beside the store, never in it: the store alone leads back to nobody."""
+    return store().with_name("pseudonym.key")
+
+
+def demo_cohort() -> Path:
+    return ROOT / "data" / "demo" / "cohort.csv"
+
+
+def demo_scans() -> Path:
+    return _place("CTRS_DEMO_SCANS", "data/demo/scans")
+
+
+def _place(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or ROOT / default)

@@ -1,0 +1,111 @@
+"""Domain objects as the JSON documents of the command line, and as sentences for a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ctrs.assess import Assessment
+from ctrs.errors import CtrsError
+from ctrs.types import Inventory, ResponseScore, Series, Volume
+
+NOTICE = (
+    "Research use only. Not a medical device. Not affiliated with the authors or the company of"
+    " the published Serial CTRS. Our own model, trained on simulated patients."
+)
+
+
+def inventory_json(inventory: Inventory) -> dict[str, Any]:
+    """What was found, and which series would be used."""
+    return {
+        "files": inventory.n_files,
+        "series": [_series_json(series) for series in inventory.series],
+        "rejected_files": [vars(file) for file in inventory.rejected_files],
+        "chosen": inventory.chosen.header.series_uid if inventory.chosen else None,
+    }
+
+
+def _series_json(series: Series) -> dict[str, Any]:
+    header = series.header
+    return {
+        "series_uid": header.series_uid,
+        "study_uid": header.study_uid,
+        "modality": header.modality,
+        "description": header.description,
+        "n_files": len(series.files),
+        "accepted": series.accepted,
+        "reasons": list(series.reasons),
+        "rank": series.rank,
+        "shape": list(series.shape),
+        "spacing_mm": list(series.spacing),
+        "kernel": header.kernel,
+        "contrast": header.contrast,
+        "acquired_on": header.acquired_on.isoformat() if header.acquired_on else None,
+    }
+
+
+def assessment_json(assessment: Assessment) -> dict[str, Any]:
+    """An assessed pair: the answer, how it came about, and from what."""
+    pair = assessment.pair
+    seconds = dict.fromkeys(("read", "check", "prepare", "infer", "explain"), 0.0)
+    return {
+        **score_json(assessment.score),
+        "interval_days": pair.interval_days,
+        "cached": assessment.cached,
+        "seconds": seconds | assessment.seconds,
+        "inputs": {"baseline": _input(pair.baseline), "follow_up": _input(pair.follow_up)},
+        "notice": NOTICE,
+    }
+
+
+def score_json(score: ResponseScore) -> dict[str, Any]:
+    """A score alone; numbers are ``null`` in the red zone."""
+    curve = score.curve
+    return {
+        "assessable": score.assessable,
+        "zone": score.zone,
+        "reasons": list(score.reasons),
+        "survival_12m": score.survival_12m,
+        "interval_90": list(score.interval_90) if score.interval_90 else None,
+        "members": list(score.members),
+        "curve": {k: list(v) for k, v in vars(curve).items()} if curve else None,
+        "risk_group": score.risk_group,
+        "cut_off": score.cut_off,
+        "ood_percentile": score.ood_percentile,
+        "biomarkers": {
+            name: vars(marker) | {"change": marker.change}
+            for name, marker in score.biomarkers.items()
+        },
+        "model_version": score.model_version,
+        "device": score.device,
+    }
+
+
+def _input(volume: Volume) -> dict[str, Any]:
+    header = volume.header
+    return {
+        "series_uid": header.series_uid,
+        "sha256": volume.sha256,
+        "acquired_on": header.acquired_on.isoformat() if header.acquired_on else None,
+    }
+
+
+def refusal_json(error: CtrsError) -> dict[str, Any]:
+    """An input that cannot be used: no number, and what to do."""
+    return {
+        "error": {"what": error.what, "next_step": error.next_step},
+        "assessable": False,
+        "survival_12m": None,
+        "reasons": [error.what],
+    }
+
+
+def score_text(score: ResponseScore) -> str:
+    """One line: the number with its interval, or why there is none."""
+    if score.survival_12m is None or score.interval_90 is None:
+        return "Not assessable. " + " ".join(score.reasons)
+    low, high = score.interval_90
+    caution = f" With caution: {' '.join(score.reasons)}" if score.reasons else ""
+    return (
+        f"Predicted survival 12 months after the follow-up CT: {score.survival_12m:.0%}"
+        f" (90 % interval {low:.0%} to {high:.0%}), {str(score.risk_group).lower()}.{caution}"
+    )

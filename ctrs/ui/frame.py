@@ -1,0 +1,32 @@
+"""What every page begins with: menu, heading, notice, and the demo on first start."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ctrs.ui.resources import build_demo_once
+
+PAGES = {
+    "app.py": "Home",
+    "pages/1_Board.py": "Board",
+    "pages/2_Upload.py": "Upload",
+    "pages/3_Patient.py": "Patient",
+    "pages/4_Cohort.py": "Cohort",
+    "pages/5_Model.py": "Model",
+}
+NOTICE = (
+    "Research use only. Not a medical device. Not affiliated with the authors or company of the"
+    " published Serial CTRS. Our own model, trained on simulated patients."
+)
+
+
+def frame(title: str) -> None:
+    """Start a page. The notice comes before anything that may stop the page."""
+    st.set_page_config(page_title=f"{title} · Serial CTRS", page_icon="🫁", layout="wide")
+    with st.sidebar:
+        st.markdown("**Serial CTRS**")
+        for path, label in PAGES.items():
+            st.page_link(path, label=label)
+    st.title(title, anchor=False)
+    st.markdown(f":small[**{NOTICE.split('. ')[0]}.** {NOTICE.partition('. ')[2]}]")
+    build_demo_once()

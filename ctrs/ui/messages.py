@@ -1,0 +1,140 @@
+"""How numbers and errors read on a page. The same number reads the same everywhere."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import streamlit as st
+
+from ctrs.errors import CtrsError
+from ctrs.types import UNKNOWN, Patient, Recist, ResponseScore, RiskGroup, Zone
+
+logger = logging.getLogger(__name__)
+
+# Same-day repeat scans of one tumour differ by this much, as fractions of its volume (RIDER).
+NOISE = (-0.12, 0.13)
+
+ZONES = {
+    Zone.GREEN: ":green[:material/check_circle:] Usable",
+    Zone.AMBER: ":orange[:material/warning:] With caution",
+    Zone.RED: ":red[:material/block:] Not assessable",
+}
+RISKS = {
+    RiskGroup.LOW: ":material/arrow_circle_up: Low risk",
+    RiskGroup.HIGH: ":material/arrow_circle_down: High risk",
+}
+RECIST = {
+    Recist.CR: "CR, complete response",
+    Recist.PR: "PR, partial response",
+    Recist.SD: "SD, stable disease",
+    Recist.PD: "PD, progressive disease",
+    Recist.NE: "not evaluated",
+}
+
+
+@contextmanager
+def explained(subject: str) -> Iterator[None]:
+    """Show a `CtrsError` as advice about ``subject``; anything else as a reference number."""
+    try:
+        yield
+    except CtrsError as error:
+        show_advice(subject, error.what, error.next_step)
+        st.stop()
+    except Exception:
+        reference = uuid4().hex[:8]
+        # The message of a foreign error may quote what it stumbled over: only the place is logged.
+        logger.error("Unexpected error %s", reference, exc_info=True)
+        st.error(
+            f"**{subject}.** Something went wrong on our side; nothing was changed."
+            f"\n\n**What to do:** Try again. If it happens again, report reference `{reference}`.",
+            icon=":material/error:",
+        )
+        st.stop()
+
+
+def show_advice(subject: str, what: str, next_step: str) -> None:
+    """What happened, and what the reader can do about it."""
+    text = f"**{subject}.** {literal(what)}\n\n**What to do:** {literal(next_step)}"
+    st.error(text, icon=":material/error:")
+
+
+def literal(text: str) -> str:
+    """Text from files or from a person, so that nothing in it is read as markup."""
+    return "".join(f"\\{c}" if c in r"\`*_[]<>#$~:|!" else c for c in text)
+
+
+# --- Numbers --------------------------------------------------------------------------------
+
+
+def percent(share: float) -> str:
+    """``"38 %"``; never 0 or 100 for a chance that is neither."""
+    if 0 < share < 0.005:
+        return "< 1\u00a0%"
+    if 0.995 <= share < 1:
+        return "> 99\u00a0%"
+    return f"{100 * share:.0f}\u00a0%"
+
+
+def chance(share: float, interval: tuple[float, float]) -> str:
+    """A probability with its interval: ``"38 % (27–50)"``."""
+    lower, upper = interval
+    return f"{percent(share)} ({100 * lower:.0f}–{100 * upper:.0f})"
+
+
+def score_words(score: ResponseScore) -> str:
+    """The number of a score with its interval, or that there is none."""
+    if score.survival_12m is None or score.interval_90 is None:
+        return "no number"
+    return chance(score.survival_12m, score.interval_90)
+
+
+def volume_change(fraction: float | None) -> str:
+    """``"−4 % (inside noise)"``, ``"+35 %"``, or that nobody measured it."""
+    if fraction is None or math.isnan(fraction):
+        return "not measured"
+    text = f"{100 * fraction:+.0f}\u00a0%".replace("-", "−")
+    return f"{text} (inside noise)" if NOISE[0] <= fraction <= NOISE[1] else text
+
+
+def days_between(days: int | None) -> str:
+    """``"12 weeks (84 days)"``, ``"12 weeks and 1 day (85 days)"``."""
+    if days is None:
+        return "an unknown time"
+    weeks, rest = divmod(days, 7)
+    more = f" and {_count(rest, 'day')}" if rest else ""
+    return f"{_count(weeks, 'week')}{more} ({days} days)"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n}\u00a0{noun}{'' if n == 1 else 's'}"
+
+
+def months(value: float | None) -> str:
+    """``"14.2 months"``, or ``"not reached"`` as papers write it."""
+    return "not reached" if value is None else f"{value:.1f}\u00a0months"
+
+
+def p_value(value: float) -> str:
+    """``"p = 0.032"``; below 0.001 the exact number carries no meaning."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def patients(n: int, deaths: int | None = None) -> str:
+    """``"86 patients, 50 deaths"``."""
+    words = _count(n, "patient")
+    return words if deaths is None else f"{words}, {_count(deaths, 'death')}"
+
+
+def clinic(patient: Patient) -> str:
+    """What is known of a patient in one line; what is unknown is said."""
+    age = "age unknown" if patient.age is None else f"{patient.age} years"
+    sex = "sex unknown" if patient.sex == UNKNOWN else patient.sex
+    histology = "histology unknown" if patient.histology == UNKNOWN else patient.histology
+    line = "line unknown" if patient.line == UNKNOWN else f"{patient.line} line"
+    words = [age, sex, histology, f"PD-L1 {patient.pd_l1}", line]
+    words += [] if patient.regimen == UNKNOWN else [patient.regimen]
+    return literal(" · ".join(words))

@@ -1,0 +1,102 @@
+"""What all sessions share: the store, the model, the caches, and the demo built on first start."""
+
+from __future__ import annotations
+
+import os
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from ctrs import places
+from ctrs.assess import Workshop
+from ctrs.config import Config
+from ctrs.demo import build_demo, demo_is_built
+from ctrs.disk_cache import DiskCache
+from ctrs.errors import CtrsError
+from ctrs.model.weights import Card, read_card
+from ctrs.store import Store
+from ctrs.ui.messages import explained
+
+if TYPE_CHECKING:
+    from ctrs.model.ensemble import Ensemble
+
+CONFIG = Config()
+
+
+@st.cache_resource(show_spinner=False)
+def card() -> Card:
+    """What is known about the weights; reading it needs no torch."""
+    return read_card(places.weights())
+
+
+@st.cache_resource(show_spinner="Opening the database…")
+def store() -> Store:
+    return Store(places.store())
+
+
+@st.cache_resource(show_spinner="Loading the model (once after each start, some seconds)…")
+def model() -> Ensemble:
+    from ctrs.model.ensemble import load_ensemble  # torch: some seconds, only if a network runs
+
+    return load_ensemble(places.weights())
+
+
+@st.cache_resource(show_spinner=False)
+def cache() -> DiskCache:
+    return DiskCache(places.cache(), places.CACHE_BYTES)
+
+
+def workshop() -> Workshop:
+    """Everything an assessment works with; without weights or database, say so and stop."""
+    with explained("The app is not ready"):
+        return Workshop(
+            config=CONFIG,
+            model_version=card().version,
+            model=lambda: model(),
+            store=store(),
+            cache=cache(),
+        )
+
+
+def model_version() -> str:
+    return workshop().model_version
+
+
+# --- First start ----------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False)
+def _building() -> Lock:
+    return Lock()
+
+
+def build_demo_once() -> None:
+    """Build the demo patients if they are not there; of two sessions, one builds, one waits."""
+    if os.environ.get("CTRS_DEMO") == "off" or not places.demo_cohort().exists():
+        return
+    try:
+        tools = Workshop(
+            config=CONFIG,
+            model_version=card().version,
+            model=lambda: model(),
+            store=store(),
+            cache=cache(),
+        )
+    except CtrsError:
+        return  # pages that need the store or the weights say what is wrong with them
+    if demo_is_built(store(), tools.model_version):
+        return
+    with explained("The demo patients could not be made"):
+        _build_demo(tools)
+
+
+def _build_demo(tools: Workshop) -> None:
+    bar = st.progress(0.0, "First start: waiting for the demo patients to be made…")
+
+    def progress(share: float, words: str) -> None:
+        bar.progress(min(share, 1.0), f"First start: {words}…")
+
+    with _building():
+        build_demo(tools, places.demo_cohort(), places.demo_scans(), progress)
+    bar.empty()

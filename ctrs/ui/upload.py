@@ -1,0 +1,363 @@
+"""From files in the browser to a scored pair in the store. The files are gone afterwards."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import pandas as pd
+import streamlit as st
+
+from ctrs import places
+from ctrs.assess import STAGES, Assessment, Workshop, assess, remember
+from ctrs.errors import CtrsError
+from ctrs.ingest import take_inventory
+from ctrs.pseudonym import load_key, pseudonym
+from ctrs.response import recist_class
+from ctrs.types import UNKNOWN, Inventory, Patient, Response, Series
+from ctrs.ui import messages, resources
+from ctrs.ui.board import UPLOADS
+from ctrs.ui.messages import explained
+from ctrs.ui.patient import measured_change, show_answer
+
+_STAGES = dict(
+    zip(
+        STAGES,
+        (
+            "Reading both scans: sorting the files, checking the slices…",
+            "Checking that the two scans belong together…",
+            "Finding the lungs in both scans…",
+            "The networks are looking at both scans…",
+        ),
+        strict=True,
+    )
+)
+_FOLDER, _FILES = "A folder for each scan", "A zip, or single files"
+_CHUNK = 1024 * 1024
+
+
+class Upload(Protocol):
+    """A file from the browser."""
+
+    name: str
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> int: ...
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """What the reader typed in beside the scans."""
+
+    patient: Patient
+    interval_days: int | None
+    sum_baseline_mm: float
+    sum_follow_up_mm: float
+    new_lesions: int
+
+    def response(self, volume_change: float | None) -> Response:
+        sums = self.sum_baseline_mm, self.sum_follow_up_mm
+        change = math.nan if volume_change is None else volume_change
+        recist = recist_class(*sums, new_lesions=self.new_lesions)
+        return Response(recist, *sums, self.new_lesions, change)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an upload: words and tables only, nothing that identifies, no voxels.
+
+    Attributes:
+        inventories: Series and rejected files of each scan, as tables.
+        refusal: What was wrong and what to do; ``None`` after a success.
+    """
+
+    patient: str
+    inventories: dict[str, tuple[pd.DataFrame, pd.DataFrame]]
+    pair_key: str | None = None
+    refusal: tuple[str, str] | None = None
+    cached: bool = False
+    seconds: float = 0.0
+
+
+# --- What to upload -------------------------------------------------------------------------
+
+
+def choose_scans() -> tuple[list[Upload], list[Upload]]:
+    """The files of the baseline and of the follow-up CT."""
+    kind = st.segmented_control(
+        "What do you have?", [_FOLDER, _FILES], default=_FOLDER, key="kind", required=True
+    )
+    left, right = st.columns(2)
+    with left:
+        baseline = _uploader("Baseline CT, before treatment", "baseline", kind == _FOLDER)
+    with right:
+        follow_up = _uploader("Follow-up CT, about 12 weeks later", "follow_up", kind == _FOLDER)
+    return baseline, follow_up
+
+
+def _uploader(label: str, key: str, folder: bool) -> list[Upload]:
+    # A new number empties both uploaders, which frees the files that the browser sent.
+    generation = st.session_state.setdefault("upload_generation", 0)
+    files = st.file_uploader(
+        label,
+        accept_multiple_files="directory" if folder else True,
+        key=f"{key}_{'folder' if folder else 'files'}_{generation}",
+        help="DICOM in any mix of files, a zip of it, or one NIfTI, NRRD or MHA volume in HU.",
+    )
+    return list(files or [])
+
+
+def ask_clinic() -> Clinic:
+    """What is known of the patient; everything is optional and "unknown" is an answer."""
+    with st.expander("What else is known (optional; the score uses only the days between scans)"):
+        one, two, three = st.columns(3)
+        days = one.number_input(
+            "Days between the scans", 0, 2000, None, key="days", placeholder="From the files"
+        )
+        age = two.number_input("Age in years", 18, 110, None, key="age", placeholder=UNKNOWN)
+        sex = three.selectbox("Sex", [UNKNOWN, "female", "male"], key="sex")
+        histology = one.selectbox(
+            "Histology", [UNKNOWN, "adenocarcinoma", "squamous", "other"], key="histology"
+        )
+        pd_l1 = two.selectbox("PD-L1", [UNKNOWN, "<1%", "1-49%", ">=50%"], key="pd_l1")
+        line = three.selectbox("Line of treatment", [UNKNOWN, "first", "later"], key="line")
+        regimen = one.selectbox(
+            "Regimen", [UNKNOWN, "ICI alone", "ICI + chemotherapy"], key="regimen"
+        )
+        before = two.number_input(
+            "RECIST sum of diameters, baseline (mm)", 0.0, 2000.0, None, key="sum_baseline"
+        )
+        after = three.number_input(
+            "RECIST sum of diameters, follow-up (mm)", 0.0, 2000.0, None, key="sum_follow_up"
+        )
+        new = one.number_input("New lesions", 0, 100, 0, key="new_lesions")
+    patient = Patient(
+        patient="", cohort=UPLOADS, age=age, sex=sex, histology=histology, pd_l1=pd_l1, line=line,
+        regimen=regimen,
+    )  # fmt: skip
+    sums = [math.nan if mm is None else mm for mm in (before, after)]
+    return Clinic(patient, days, sums[0], sums[1], new)
+
+
+# --- Scoring --------------------------------------------------------------------------------
+
+
+def score_upload(baseline: Sequence[Upload], follow_up: Sequence[Upload], clinic: Clinic) -> None:
+    """Score a pair and keep the result, or keep why it was refused, for `show_outcome`."""
+    tools = resources.workshop()
+    bar = st.progress(0.0, "Taking the files…")
+
+    def progress(stage: str) -> None:
+        bar.progress((1 + STAGES.index(stage)) / (1 + len(STAGES)), _STAGES[stage])
+
+    with explained("This pair was not scored"), _staged(baseline, follow_up) as folders:
+        try:
+            days = clinic.interval_days
+            assessment = assess(*folders, tools, interval_days=days, progress=progress)
+        except CtrsError as error:
+            outcome = _refused(folders, error)
+        else:
+            outcome = _kept(assessment, clinic, tools)
+            st.session_state["upload_generation"] += 1
+    bar.empty()
+    st.session_state["upload_outcome"] = outcome
+    st.session_state["upload_clinic"] = clinic
+    st.rerun()
+
+
+@contextmanager
+def _staged(baseline: Sequence[Upload], follow_up: Sequence[Upload]) -> Iterator[tuple[Path, Path]]:
+    """The files of each scan in a private folder of their own, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="ctrs-upload-") as scratch:
+        folders = Path(scratch) / "baseline", Path(scratch) / "follow-up"
+        for folder, files in zip(folders, (baseline, follow_up), strict=True):
+            folder.mkdir()
+            stage(files, folder)
+        # One archive or one volume is a scan by itself; a folder is searched.
+        yield _only_file(folders[0]) or folders[0], _only_file(folders[1]) or folders[1]
+
+
+def stage(files: Sequence[Upload], folder: Path) -> None:
+    """Write files into a folder under the last part of their names, none over another.
+
+    A name from a browser is anybody's text: it may hold ``../``, a drive, or be the name of the
+    file before.
+    """
+    for number, file in enumerate(files):
+        target = folder / _safe(file.name)
+        if target.exists():
+            target = folder / f"{number:06d}" / target.name
+            target.parent.mkdir()
+        file.seek(0)
+        with target.open("xb") as sink:
+            _copy(file, sink)
+
+
+def _safe(name: str) -> str:
+    last = name.replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")
+    last = last.strip().lstrip(".")[-120:]
+    return last or "unnamed"
+
+
+def _copy(source: Upload, sink: BinaryIO) -> None:
+    while chunk := source.read(_CHUNK):
+        sink.write(chunk)
+
+
+def _only_file(folder: Path) -> Path | None:
+    entries = list(folder.iterdir())
+    return entries[0] if len(entries) == 1 and entries[0].is_file() else None
+
+
+def _kept(assessment: Assessment, clinic: Clinic, tools: Workshop) -> Outcome:
+    pair, score, store = assessment.pair, assessment.score, tools.store
+    name = _pseudonym(pair.baseline.header.patient_id or pair.baseline.sha256)
+    remember(assessment, name, tools)
+    _save_patient(name, clinic, tools)
+    if store is not None:
+        store.save_response(pair.key, clinic.response(measured_change(score)))
+        store.audit("score upload", name, f"{score.zone}, model {score.model_version}")
+    return Outcome(
+        patient=name,
+        inventories=dict(
+            zip(("Baseline CT", "Follow-up CT"), map(_tables, assessment.inventories), strict=True)
+        ),
+        pair_key=pair.key,
+        cached=assessment.cached,
+        seconds=assessment.seconds["total"],
+    )
+
+
+def _refused(folders: tuple[Path, Path], error: CtrsError) -> Outcome:
+    inventories, identifier = {}, ""
+    for name, path in zip(("Baseline CT", "Follow-up CT"), folders, strict=True):
+        inventory = _inventory(path)
+        if inventory:
+            inventories[name] = _tables(inventory)
+            identifier = identifier or _patient_id(inventory)
+    name = _pseudonym(identifier or _fingerprint(folders[0]))
+    return Outcome(name, inventories, refusal=(error.what, error.next_step))
+
+
+def _inventory(path: Path) -> Inventory | None:
+    with tempfile.TemporaryDirectory(prefix="ctrs-") as scratch:
+        try:
+            return take_inventory(path, resources.CONFIG.intake, Path(scratch))
+        except CtrsError:
+            return None  # nothing could be opened at all; the refusal says so
+
+
+def _patient_id(inventory: Inventory) -> str:
+    identifiers = (series.header.patient_id for series in inventory.series)
+    return next((identifier for identifier in identifiers if identifier.strip()), "")
+
+
+def _fingerprint(path: Path) -> str:
+    """Names files without a readable identifier by their content."""
+    digest = sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _pseudonym(identifier: str) -> str:
+    return pseudonym(identifier, load_key(places.pseudonym_key()))
+
+
+def _save_patient(name: str, clinic: Clinic, tools: Workshop) -> None:
+    """Write what was typed in; what was known before stays where nothing was."""
+    if tools.store is None:
+        return
+    before = tools.store.patient(name) or Patient(patient=name, cohort=UPLOADS)
+    typed = vars(clinic.patient) | {"patient": name, "cohort": before.cohort}
+    known = {key: value for key, value in typed.items() if value not in (None, UNKNOWN, "")}
+    tools.store.save_patient(replace(before, **known))
+
+
+# --- What came of it ------------------------------------------------------------------------
+
+
+def show_outcome() -> None:
+    """The number with its interval or the reason for none, and what was in the files."""
+    outcome: Outcome | None = st.session_state.get("upload_outcome")
+    if outcome is None:
+        return
+    with explained("The result of the upload"):
+        if outcome.refusal:
+            messages.show_advice("This pair was not scored", *outcome.refusal)
+            _offer_to_keep(outcome, outcome.refusal)
+        else:
+            _show_score(outcome)
+    for name, (series, rejected) in outcome.inventories.items():
+        with st.expander(f"{name}: what was in the files", expanded=bool(outcome.refusal)):
+            st.dataframe(series, hide_index=True, key=f"series {name}")
+            if len(rejected):
+                st.markdown(f"Files that were not used: {len(rejected)}")
+                st.dataframe(rejected, hide_index=True, key=f"rejected {name}")
+
+
+def _show_score(outcome: Outcome) -> None:
+    store, version = resources.workshop().store, resources.workshop().model_version
+    score = store.find_score(outcome.pair_key, version) if store and outcome.pair_key else None
+    if score is None:
+        st.info("The result of this upload is no longer in the database.")
+        return
+    again = "This pair was scored before; the same result is shown." if outcome.cached else ""
+    if score.reasons:
+        reasons = " ".join(messages.literal(reason) for reason in score.reasons)
+        st.warning(f"**{messages.ZONES[score.zone]}.** {reasons}")
+    else:
+        st.success(f"Done in {outcome.seconds:.0f} seconds. {again}", icon=":material/check:")
+    show_answer(score)
+    st.page_link(
+        "pages/3_Patient.py",
+        label=f"See {outcome.patient} with both scans",
+        icon=":material/open_in_new:",
+        query_params={"patient": outcome.patient},
+    )
+    st.markdown(
+        ":small[The uploaded files were removed. The images are kept without names or dates, until"
+        " newer ones need the room.]"
+    )
+
+
+def _offer_to_keep(outcome: Outcome, refusal: tuple[str, str]) -> None:
+    if st.button(f"Keep {outcome.patient} on the board as not readable", key="keep_refused"):
+        tools = resources.workshop()
+        if tools.store is not None:
+            _save_patient(outcome.patient, st.session_state["upload_clinic"], tools)
+            tools.store.save_refusal(outcome.patient, *refusal)
+            tools.store.audit("keep refusal", outcome.patient)
+        st.success(f"{outcome.patient} is on the board.")
+        st.page_link("pages/1_Board.py", label="Go to the board", icon=":material/list:")
+
+
+def _tables(inventory: Inventory) -> tuple[pd.DataFrame, pd.DataFrame]:
+    series = pd.DataFrame([_series_row(found) for found in inventory.series])
+    rejected = pd.DataFrame(
+        [{"File": file.path, "Why not": file.reason} for file in inventory.rejected_files]
+    )
+    return series, rejected
+
+
+def _series_row(series: Series) -> dict[str, object]:
+    header = series.header
+    used = "Used" if series.rank == 1 else "Could be used" if series.accepted else "Cannot be used"
+    return {
+        "": used,
+        "Why": "; ".join(series.reasons),
+        "Series": header.description,
+        "Kind": header.modality,
+        "Slices": series.shape[0] or len(series.files),
+        "Slice distance (mm)": f"{series.spacing[0]:.2f}" if series.accepted else "",
+        "Kernel": header.kernel,
+        "Acquired": str(header.acquired_on or "unknown"),
+    }

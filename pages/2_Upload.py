@@ -1,0 +1,27 @@
+"""Upload: is this the right pair, and what does it say?"""
+
+import streamlit as st
+
+from ctrs import ui
+
+ui.frame("Upload")
+st.markdown(
+    "Two chest CTs of one patient: **before treatment** and **about 12 weeks later**. Localisers,"
+    " reports and other series may be among the files: the best series is chosen, and the page says"
+    " why. Names and dates in the files are not kept."
+)
+
+baseline, follow_up = ui.choose_scans()
+clinic = ui.ask_clinic()
+
+# --- Score ----------------------------------------------------------------------------------
+
+ready = bool(baseline and follow_up)
+if not ready:
+    st.markdown("Both scans are needed before the pair can be scored.")
+if st.button("Score this pair", type="primary", disabled=not ready, key="score"):
+    ui.score_upload(baseline, follow_up, clinic)
+
+# --- Show -----------------------------------------------------------------------------------
+
+ui.show_outcome()

@@ -1,0 +1,393 @@
+"""Every page, as the script streamlit would run: what does the clinician read?"""
+
+import io
+from datetime import date
+from pathlib import Path
+
+import pytest
+from conftest import add_patient, chest_hu, chest_volume, make_score
+from dicom_files import ct_series
+
+from ctrs import ui
+from ctrs.assess import prepare_cached
+from ctrs.store import ScanFacts
+from ctrs.types import Outcome, Patient
+from ctrs.ui import resources
+from ctrs.ui.upload import stage
+from ctrs.volume_cache import VolumeCache
+
+ROOT = Path(__file__).parents[1]
+WHO = {"patient_id": "HOSPITAL-4711", "birth_date": "19470311", "sex": "M"}
+
+
+def read(app):
+    """Everything a person would read on the page, without markup."""
+    kinds = (
+        "title", "header", "subheader", "markdown", "caption", "error", "warning", "info",
+        "success", "metric", "text",
+    )  # fmt: skip
+    words = [str(element.value) for kind in kinds for element in getattr(app, kind)]
+    words += [frame.value.to_string() for kind in ("dataframe", "table") for frame in app.get(kind)]
+    return "\n".join(words).replace("\\", "").replace("\u00a0", " ")
+
+
+def open_page(app, page, patient=None):
+    if patient is not None:
+        app.query_params["patient"] = patient
+    app.switch_page(page).run()
+    assert not app.exception
+    return read(app)
+
+
+# --- All pages ------------------------------------------------------------------------------
+
+
+def test_every_page_file_is_in_the_menu():
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pages").glob("*.py")}
+    assert files | {"app.py"} == set(ui.PAGES)
+
+
+@pytest.mark.parametrize("page", ui.PAGES)
+def test_a_page_opens_on_an_empty_store_and_shows_the_notice(app, page):
+    text = open_page(app, page)
+    assert ui.NOTICE in text.replace("**", "")
+    assert len(app.title) == 1
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", ui.PAGES)
+def test_a_page_opens_on_a_filled_store(filled, app, page):
+    text = open_page(app, page)
+    assert ui.NOTICE in text.replace("**", "")
+    assert not app.error
+
+
+@pytest.mark.parametrize("page", list(ui.PAGES)[1:5])
+def test_an_unexpected_error_shows_a_reference_and_no_traceback(app, monkeypatch, page):
+    def broken():
+        raise ZeroDivisionError("division by MUELLER^ANNA")
+
+    monkeypatch.setattr(resources, "store", broken)
+    if page == "pages/2_Upload.py":
+        app.switch_page(page).run()
+        upload(app, "baseline", chest())
+        upload(app, "follow_up", chest(later=84))
+        app.run().button(key="score").click().run()
+        text = read(app)
+    else:
+        text = open_page(app, page, "DEMO-AGREES")
+    assert "reference `" in text
+    assert "ZeroDivisionError" not in text
+    assert "MUELLER" not in text
+    assert not app.exception
+    assert ui.NOTICE in text.replace("**", "")
+
+
+# --- Board ----------------------------------------------------------------------------------
+
+
+def test_the_board_begins_with_who_disagrees_and_ends_with_who_agrees(filled, app):
+    open_page(app, "pages/1_Board.py")
+    opened = [link.proto.label.strip("*") for link in app.main.get("page_link")]
+    demo = [name for name in opened if name.startswith("DEMO-")]
+    assert demo[0] == "DEMO-DISAGREES"
+    assert demo[-1] == "DEMO-AGREES"
+    assert sorted(demo[1:-1]) == ["DEMO-AMBER", "DEMO-RED", "DEMO-REFUSED"]
+
+
+def test_the_board_gives_every_number_with_its_interval_and_every_refusal_with_a_way_on(
+    filled, app
+):
+    text = open_page(app, "pages/1_Board.py")
+    assert "38 % (27–50)" in text
+    assert "RECIST stable, CTRS high risk" in text
+    assert "−4 % (inside noise)" in text
+    assert "2 of 99 gaps between slices are not 3.00 mm" in text
+    assert "Next: Send the series again." in text
+    assert "The scans are 200 days apart" in text
+
+
+def test_the_board_can_be_narrowed_to_what_cannot_be_assessed(filled, app):
+    open_page(app, "pages/1_Board.py")
+    app.segmented_control(key="board_show").set_value("Not assessable").run()
+    opened = {link.proto.label.strip("*") for link in app.main.get("page_link")}
+    assert {name for name in opened if name.startswith("DEMO-")} == {"DEMO-RED", "DEMO-REFUSED"}
+
+
+# --- Patient --------------------------------------------------------------------------------
+
+
+def test_a_patient_is_opened_by_the_address_alone(filled, app):
+    text = open_page(app, "pages/3_Patient.py", "DEMO-DISAGREES")
+    assert app.header[0].value.replace("\u00a0", " ") == "38 % (27–50)"
+    assert "About **38 of 100** similar patients (27 to 50) are alive 12 months" in text
+    assert "High risk" in text
+    assert "12 weeks (84 days) apart" in text
+    assert "**They disagree:** RECIST stable, CTRS high risk" in text
+    assert "simulated" in text
+
+
+def test_an_amber_number_comes_after_its_reason_and_is_grey(filled, app):
+    text = open_page(app, "pages/3_Patient.py", "DEMO-AMBER")
+    assert "The slices are 6.0 mm apart." in app.warning[0].value.replace("\\", "")
+    assert app.header[0].value.startswith(":gray[")
+    assert "with caution" in app.header[0].value
+    assert "not compared with other patients unless asked" in text
+    app.toggle(key="place_amber").set_value(True).run()
+    assert "The patient need not follow that curve" in read(app)
+
+
+def test_a_red_patient_has_reasons_and_no_number(filled, app):
+    text = open_page(app, "pages/3_Patient.py", "DEMO-RED")
+    assert "Not assessable" in text
+    assert "The scans are 200 days apart" in text
+    assert not app.header
+    assert "% (" not in text
+
+
+def test_a_refused_patient_says_what_to_do(filled, app):
+    text = open_page(app, "pages/3_Patient.py", "DEMO-REFUSED")
+    assert "2 of 99 gaps" in text
+    assert "Send the series again." in text
+
+
+def test_an_unknown_patient_is_not_repeated_and_leads_to_the_list(filled, app):
+    text = open_page(app, "pages/3_Patient.py", "MUELLER^ANNA")
+    assert "MUELLER" not in text
+    assert "There is no patient under this pseudonym" in text
+    app.selectbox(key="picked_patient").set_value("DEMO-AGREES").run()
+    assert app.header[0].value.replace("\u00a0", " ") == "72 % (61–84)"
+
+
+def test_unknown_pd_l1_is_said(filled, app):
+    text = open_page(app, "pages/3_Patient.py", "DEMO-AGREES")
+    assert "PD-L1 unknown" in text
+
+
+def test_scans_that_had_to_make_room_say_how_to_get_them_back(filled, app):
+    text = open_page(app, "pages/3_Patient.py", "DEMO-AGREES")
+    assert "no longer kept" in text
+    assert "Upload both scans again" in text
+
+
+def keep_scans(store, name):
+    """Put real voxels behind a patient of the board."""
+    volumes = chest_volume(), chest_volume(tumour_mm=10.0, seed=4)
+    for volume in volumes:
+        VolumeCache(resources.cache()).put(volume)
+        prepare_cached(volume, resources.workshop())
+        store.save_scan(volume.sha256, ScanFacts.of(volume))
+    shas = [volume.sha256 for volume in volumes]
+    store.delete_patient(name)
+    add_patient(store, name, make_score(0.62))
+    pair = store.pairs_of(name)[0]
+    store.save_pair(pair.pair_key, name, *shas, 84, [])
+
+
+def test_the_viewer_moves_both_scans_and_shows_saliency_only_when_asked(filled, app):
+    keep_scans(filled, "DEMO-AGREES")
+    text = open_page(app, "pages/3_Patient.py", "DEMO-AGREES")
+    assert len(app.get("imgs")) == 2
+    assert "Slice 28 of 56" in text
+    assert "not a tumour outline" not in text
+    app.slider(key="height").set_value(80).run()
+    assert "Slice 28 of 56" not in read(app)
+    app.toggle(key="saliency").set_value(True).run()
+    assert not app.exception
+    assert "not a tumour outline" in read(app)
+
+
+# --- Upload ---------------------------------------------------------------------------------
+
+
+def chest(later=0, **how):
+    day = date(2024, 1, 8) if not later else date.fromordinal(date(2024, 1, 8).toordinal() + later)
+    hu = chest_hu(tumour_mm=10.0, seed=4) if later else chest_hu()
+    how = {"name": f"chest/{later}", "acquired_on": day, "step_mm": 4.0,
+           "pixel_spacing": (4.0, 3.6), **WHO, **how}  # fmt: skip
+    series = ct_series(hu, **how)
+    for ds in series:
+        ds.PatientName = "MUELLER^ANNA"
+    return series
+
+
+def as_files(series):
+    for number, ds in enumerate(series):
+        file = io.BytesIO()
+        ds.save_as(file, enforce_file_format=True)
+        yield f"study/{number:03d}.dcm", file.getvalue(), "application/dicom"
+
+
+def upload(app, key, series):
+    (uploader,) = [u for u in app.file_uploader if u.key and u.key.startswith(f"{key}_")]
+    uploader.set_value(list(as_files(series)))
+
+
+def score(app, baseline, follow_up):
+    app.switch_page("pages/2_Upload.py").run()
+    upload(app, "baseline", baseline)
+    upload(app, "follow_up", follow_up)
+    app.run()
+    app.button(key="score").click().run()
+    assert not app.exception
+    return read(app)
+
+
+def without_the_app(tmp_path, *scans):
+    """The number for the same files, by the way the command line takes."""
+    from dicom_files import write
+
+    from ctrs.assess import assess
+
+    folders = [tmp_path / str(number) for number in range(len(scans))]
+    for folder, series in zip(folders, scans, strict=True):
+        write(series, folder)
+    return assess(*folders, resources.workshop()).score
+
+
+def test_an_uploaded_pair_shows_the_number_that_the_core_computes(app, shelf, tmp_path):
+    expected = without_the_app(tmp_path, chest(), chest(later=84))
+    text = score(app, chest(), chest(later=84))
+    lower, upper = (round(100 * bound) for bound in expected.interval_90)
+    assert f"{100 * expected.survival_12m:.0f} % ({lower}–{upper})" in text
+    (name,) = shelf.worklist("upload")["patient"]
+    assert name.startswith("P-")
+    assert "mm between slices" in text
+    text = open_page(app, "pages/3_Patient.py", name)
+    assert f"{100 * expected.survival_12m:.0f} % ({lower}–{upper})" in text
+    assert len(app.get("imgs")) == 2
+
+
+def test_identity_in_the_files_is_nowhere_on_the_page_or_in_the_store(app, shelf, tmp_path):
+    pages = score(app, chest(), chest(later=84))
+    (name,) = shelf.worklist("upload")["patient"]
+    pages += open_page(app, "pages/1_Board.py")
+    pages += open_page(app, "pages/3_Patient.py", name)
+    tables = shelf.worklist().to_string() + shelf.audit_trail(50).to_string()
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "cache").iterdir())
+    for secret in ("MUELLER", "HOSPITAL-4711", "4711", "19470311"):
+        assert secret not in pages
+        assert secret not in tables
+        assert secret.encode() not in kept
+
+
+def test_a_missing_slice_is_explained_with_the_scan_it_is_in(app, shelf):
+    broken = chest(later=84)
+    del broken[20]
+    text = score(app, chest(), broken)
+    assert "Follow-up CT: 1 of 54 gaps" in text
+    assert "What to do:" in text
+    assert shelf.worklist().empty
+    app.button(key="keep_refused").click().run()
+    (kept,) = shelf.worklist("upload").to_dict("records")
+    assert "1 of 54 gaps" in kept["refusal_what"]
+
+
+def test_swapped_scans_are_refused(app):
+    text = score(app, chest(later=84), chest())
+    assert "84 days older" in text
+
+
+def test_what_is_typed_in_is_kept_beside_the_score(app, shelf):
+    app.switch_page("pages/2_Upload.py").run()
+    app.selectbox(key="pd_l1").set_value(">=50%")
+    app.number_input(key="age").set_value(71)
+    app.number_input(key="sum_baseline").set_value(60.0)
+    app.number_input(key="sum_follow_up").set_value(40.0)
+    upload(app, "baseline", chest())
+    upload(app, "follow_up", chest(later=84))
+    app.run().button(key="score").click().run()
+    (row,) = shelf.worklist("upload").to_dict("records")
+    patient = shelf.patient(row["patient"])
+    assert (patient.pd_l1, patient.age, patient.sex) == (">=50%", 71, "unknown")
+    assert row["recist"] == "PR"  # 40 / 60 = 0.67, at most 0.7
+    assert row["volume_change"] == pytest.approx(-0.3)  # 21 of 30 ml are left
+
+
+def test_days_typed_in_count(app):
+    app.switch_page("pages/2_Upload.py").run()
+    app.number_input(key="days").set_value(200)
+    upload(app, "baseline", chest())
+    upload(app, "follow_up", chest(later=84))
+    app.run().button(key="score").click().run()
+    text = read(app)
+    assert "The scans are 200 days apart" in text
+    assert not app.header
+
+
+class File(io.BytesIO):
+    def __init__(self, name, content):
+        super().__init__(content)
+        self.name = name
+
+
+def test_names_from_a_browser_cannot_leave_the_folder_or_replace_each_other(tmp_path):
+    folder = tmp_path / "in" / "scan"
+    folder.mkdir(parents=True)
+    names = ["../../a.dcm", "x/a.dcm", "C:\\b\\a.dcm", "/etc/passwd", "..", "", "a\0.dcm"]
+    stage([File(name, str(n).encode()) for n, name in enumerate(names)], folder)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(folder in path.parents for path in written)
+    assert sorted(path.read_bytes() for path in written) == [b"%d" % n for n in range(7)]
+
+
+# --- Cohort ---------------------------------------------------------------------------------
+
+
+def test_the_cohort_says_who_is_shown_who_is_not_and_that_they_are_simulated(filled, app):
+    text = open_page(app, "pages/4_Cohort.py")
+    assert "These patients are simulated" in text
+    # Every ninth of 60 is amber: 0, 9, ... 54 are 7, and 53 are left.
+    assert "Of **60 patients** in this cohort, 53 have a usable score; 7 need caution" in text
+    assert "(53 patients, " in text
+    assert "Log-rank p" in text
+    assert "hazard ratio" in text
+    assert len(app.get("plotly_chart")) == 2
+
+
+def test_filters_cross_and_are_said_in_words(filled, app):
+    open_page(app, "pages/4_Cohort.py")
+    app.multiselect(key="filter_recist").set_value(["SD"])
+    app.multiselect(key="filter_sex").set_value(["female"]).run()
+    text = read(app)
+    assert "RECIST: SD; Sex: female" in text
+    assert "Not tested: a group has fewer than 10 patients" in text
+    assert "Log-rank p" not in text
+    assert not app.exception
+
+
+def test_a_filter_that_nobody_passes_says_so(filled, app):
+    filled.save_patient(Patient(patient="SIM-001", cohort="demo", pd_l1="1-49%", sex="female"))
+    open_page(app, "pages/4_Cohort.py")
+    app.multiselect(key="filter_pd_l1").set_value(["1-49%"])
+    app.multiselect(key="filter_sex").set_value(["male"]).run()
+    assert "No patient passes these filters (n = 0)" in read(app)
+    assert not app.exception
+
+
+def test_one_patient_is_a_curve_without_a_test(filled, app):
+    filled.save_patient(Patient(patient="SIM-001", cohort="demo", pd_l1="1-49%"))
+    open_page(app, "pages/4_Cohort.py")
+    app.multiselect(key="filter_pd_l1").set_value(["1-49%"]).run()
+    assert "one risk group only" in read(app)
+    assert not app.exception
+
+
+def test_a_cohort_in_which_nobody_died_is_explained(filled, app):
+    for number in range(60):
+        filled.save_outcome(f"SIM-{number:03d}", Outcome(20.0 + number / 10, False))
+    text = open_page(app, "pages/4_Cohort.py")
+    assert "Not tested:" in text
+    assert "No hazard ratio:" in text
+    assert "not reached" in text
+
+
+# --- Model ----------------------------------------------------------------------------------
+
+
+def test_the_model_page_reads_the_card_and_the_limits(app):
+    text = open_page(app, "pages/5_Model.py")
+    assert "600 simulated patients" in text
+    assert "C-index: CTRS" in text
+    assert "0.712" in text
+    assert "42 to 62 or 106 to 140 days apart" in text
