@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from ctrs.config import ChestConfig
@@ -93,15 +94,18 @@ def _fill_holes(plane: Mask, max_pixels: float) -> Mask:
     return plane | np.isin(holes, np.flatnonzero(sizes <= max_pixels) + 1)
 
 
-def describe_chest(lungs: Mask, spacing: Triple) -> Chest:
-    """Measure a lung mask; all zeros where it is empty."""
+def describe_chest(lungs: Mask, hu: Array, spacing: Triple) -> Chest:
+    """Measure a lung mask; all zeros where it is empty.
+
+    Args:
+        lungs, hu: Of one scan, the same shape.
+    """
     area = lungs.sum(axis=(1, 2))
     rows = np.flatnonzero(area)
     if rows.size == 0:
         return Chest(0.0, 0.0, 0.0, 0.0, 0.0)
     columns = lungs.sum(axis=(0, 1))
-    centre = _midline(columns)
-    side = columns[:centre].sum() / columns.sum()
+    side = columns[: _midline(columns, hu)].sum() / columns.sum()
     return Chest(
         lung_ml=float(lungs.sum() * np.prod(spacing) / 1000.0),
         height_mm=float((rows[-1] - rows[0] + 1) * spacing[0]),
@@ -111,13 +115,16 @@ def describe_chest(lungs: Mask, spacing: Triple) -> Chest:
     )
 
 
-def _midline(columns: np.ndarray) -> int:
-    """Between the lungs the mask is thinnest: the emptiest column of the middle third."""
-    filled = np.flatnonzero(columns)
-    low, high = filled[0], filled[-1] + 1
+def _midline(columns: npt.NDArray[np.int_], hu: Array) -> int:
+    """Between the lungs the mask is thinnest: its emptiest column in the body's middle third.
+
+    Of the body, not of the mask: the mask of a single lung has its middle within that lung.
+    """
+    body = np.flatnonzero((hu > BODY_HU).any(axis=(0, 1)))
+    low, high = (body[0], body[-1] + 1) if body.size else (0, len(columns))
     third = (high - low) // 3
     middle = columns[low + third : high - third]
-    return int(low + third + np.argmin(middle)) if middle.size else int(low)
+    return int(low + third + np.argmin(middle))
 
 
 def check_chest(chest: Chest, config: ChestConfig) -> tuple[Finding, ...]:

@@ -36,7 +36,7 @@ def prepare(
         origin=tuple(s + c * mm for s, c, mm in zip(start, corner, config.spacing_mm, strict=True)),  # type: ignore[arg-type]
         spacing=config.spacing_mm,
     )
-    return prepared, describe_chest(lungs, config.spacing_mm)
+    return prepared, describe_chest(lungs, coarse, config.spacing_mm)
 
 
 def onto_model_grid(values: Array, spacing: Triple, prepared: PreparedScan) -> Array:

@@ -31,14 +31,14 @@ with ui.explained("Patient"):
 
 if file.pair:
     st.subheader("What changed", anchor=False)
-    with ui.explained("The scans"):
+    with ui.explained("The scans", stop=False):
         ui.show_scans(file)
 
 # --- Compared to whom -----------------------------------------------------------------------
 
 if score and score.assessable:
     st.subheader("Compared to whom", anchor=False)
-    with ui.explained("The comparison"):
+    with ui.explained("The comparison", stop=False):
         curves, others = st.columns([1.4, 1])
         with curves:
             ui.show_placement(score)

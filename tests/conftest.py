@@ -94,7 +94,7 @@ def make_score(survival_12m, zone=Zone.GREEN, reasons=()):
 
 def add_patient(store, name, score, recist=Recist.SD, change=-0.04, cohort="demo board", **known):
     store.save_patient(Patient(patient=name, cohort=cohort, **known))
-    pair = StoredPair(f"pair-{name}", name, f"{name}-0", f"{name}-1", 84)
+    pair = StoredPair(f"pair-{name}", name, *(name.lower() + end for end in "01"), 84)
     findings = [Finding(score.zone, reason) for reason in score.reasons]
     store.save_pair(pair.pair_key, name, pair.baseline_sha256, pair.follow_up_sha256, 84, findings)
     store.save_score(pair.pair_key, score, {"total": 3.2})

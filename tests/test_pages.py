@@ -187,7 +187,7 @@ def keep_scans(store, name):
 def test_the_viewer_moves_both_scans_and_shows_saliency_only_when_asked(filled, app):
     keep_scans(filled, "DEMO-AGREES")
     text = open_page(app, "pages/3_Patient.py", "DEMO-AGREES")
-    assert len(app.get("imgs")) == 2
+    assert len(app.get("image")) == 2
     assert "Slice 28 of 56" in text
     assert "not a tumour outline" not in text
     app.slider(key="height").set_value(80).run()
@@ -255,7 +255,7 @@ def test_an_uploaded_pair_shows_the_number_that_the_core_computes(app, shelf, tm
     assert "mm between slices" in text
     text = open_page(app, "pages/3_Patient.py", name)
     assert f"{100 * expected.survival_12m:.0f} % ({lower}–{upper})" in text
-    assert len(app.get("imgs")) == 2
+    assert len(app.get("image")) == 2
 
 
 def test_identity_in_the_files_is_nowhere_on_the_page_or_in_the_store(app, shelf, tmp_path):

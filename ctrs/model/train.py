@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,12 @@ from ctrs.model.ensemble import (
     Seen,
     biomarkers,
     choose_device,
+    load_ensemble,
     look,
     pair_inputs,
     perceive,
 )
+from ctrs.model.evaluate import evaluate
 from ctrs.model.foresee import Cases, ForeseeConfig, Foresight, train_foreseers
 from ctrs.model.network import Perceiver
 from ctrs.model.perceive import PerceiveConfig, train_perceiver
@@ -76,11 +79,29 @@ def train(
         config.seed,
         progress,
     )
-    inputs, _ = see_trial(trial, table, perceiver, on, out / "checkpoints" / "seen.npz", progress)
+    inputs, measures = see_trial(
+        trial, table, perceiver, on, out / "checkpoints" / "seen.npz", progress
+    )
     cases = as_cases(table, inputs)
     learnt = torch.from_numpy(np.flatnonzero(table["split"] == "train"))
     foresight = train_foreseers(cases[learnt], config.foresee, config.seed)
-    return _write(out, perceiver, foresight, table, command, config.seed)
+    card = _write(out, perceiver, foresight, table, command, config.seed)
+    ensemble = load_ensemble(out, "cpu")
+    card = replace(card, metrics=_test_metrics(ensemble, table, inputs, measures))
+    write_card(out, card)
+    return card
+
+
+def _test_metrics(
+    ensemble: Ensemble, table: pd.DataFrame, inputs: Tensor, measures: Tensor
+) -> dict[str, Any]:
+    """`evaluate` on the ``test`` patients; empty where the trial has none."""
+    test = np.flatnonzero(table["split"] == "test")
+    if test.size == 0:
+        return {}
+    rows = table.iloc[test]
+    predictions = predict_rows(ensemble, rows, inputs[test], measures[test])
+    return evaluate(rows, predictions, ensemble.cut_off)
 
 
 def read_trial(trial: Path) -> pd.DataFrame:
@@ -154,10 +175,19 @@ def _see_pair(
 
 
 def as_cases(table: pd.DataFrame, inputs: Tensor) -> Cases:
-    columns = (
-        torch.tensor(table[c].to_numpy(np.float32)) for c in ("interval_days", "months", "event")
+    """The rows of a trial as cases; the truth only where the trial is simulated."""
+
+    def column(name: str) -> Tensor:
+        return torch.tensor(table[name].to_numpy(np.float32))
+
+    known = "true_survival_12m_scan" in table
+    return Cases(
+        inputs,
+        days=column("interval_days"),
+        months=column("months"),
+        event=column("event"),
+        truth=column("true_survival_12m_scan") if known else None,
     )
-    return Cases(inputs, *columns)
 
 
 def _write(
@@ -221,11 +251,17 @@ def predict_trial(
     table = read_trial(trial)
     device = torch.device(ensemble.device)
     inputs, measures = see_trial(trial, table, ensemble.perceiver, device, cache, progress)
-    predictions = [
+    return table, predict_rows(ensemble, table, inputs, measures)
+
+
+def predict_rows(
+    ensemble: Ensemble, table: pd.DataFrame, inputs: Tensor, measures: Tensor
+) -> list[Prediction]:
+    """One prediction a row, from what `see_trial` returned for these rows."""
+    return [
         replace(
             ensemble.foresee(inputs[i : i + 1], days),
             biomarkers=biomarkers(measures[i, 0], measures[i, 1]),
         )
         for i, days in enumerate(table["interval_days"])
     ]
-    return table, predictions

@@ -33,6 +33,8 @@ class TrialPatient:
         interval_days: From baseline to follow-up.
         log_hazard_scan: The part of the true log hazard that a scan can show.
         survival_12m: True probability of living 12 months after the follow-up scan.
+        survival_12m_scan: The same for patients with these scans: averaged over the clinic and
+            the frailty, which no scan shows.
     """
 
     patient: Patient
@@ -45,6 +47,7 @@ class TrialPatient:
     outcome: Outcome
     log_hazard_scan: float
     survival_12m: float
+    survival_12m_scan: float
     seed: int
 
     def tumour_ml(self, visit: int) -> float:
@@ -68,7 +71,7 @@ def _simulate(rng: np.random.Generator, name: str) -> TrialPatient:
     lesions = _lesions(rng, trend)
     effusion = _effusion(rng, trend.seen)
     risk = _log_hazard_scan(lesions, trend, effusion, emphysema, muscle_z)
-    hidden = _log_hazard_clinic(clinic) + float(rng.normal(0, 0.2))
+    hidden = _log_hazard_clinic(clinic) + float(rng.normal(0, FRAILTY))
     survival_12m, outcome = _outcome(rng, risk + hidden)
     return TrialPatient(
         patient=clinic,
@@ -81,6 +84,7 @@ def _simulate(rng: np.random.Generator, name: str) -> TrialPatient:
         outcome=outcome,
         log_hazard_scan=risk,
         survival_12m=survival_12m,
+        survival_12m_scan=_survival_seen(risk),
         seed=int(rng.integers(2**31)),
     )
 
@@ -235,6 +239,15 @@ def _log_hazard_clinic(patient: Patient) -> float:
 
 MEDIAN_HAZARD = 0.0200  # deaths a month at log hazard 0
 SHAPE = 1.05  # Weibull; the hazard rises slowly
+FRAILTY = 0.2  # standard deviation of what nobody can see, log hazard
+HIDDEN = (0.004, 0.389)  # mean and SD over patients of clinic and frailty together, log hazard
+
+
+def _survival_seen(log_hazard_scan: float) -> float:
+    """12-month survival averaged over everything that the scans do not show."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
+    scale = MEDIAN_HAZARD * np.exp(log_hazard_scan + HIDDEN[0] + HIDDEN[1] * nodes)
+    return float((weights * np.exp(-scale * 12**SHAPE)).sum() / weights.sum())
 
 
 def _outcome(rng: np.random.Generator, log_hazard: float) -> tuple[float, Outcome]:
@@ -289,6 +302,7 @@ def trial_table(patients: list[TrialPatient]) -> pd.DataFrame:
                 "event": p.outcome.event,
                 "interval_days": p.interval_days,
                 "true_survival_12m": p.survival_12m,
+                "true_survival_12m_scan": p.survival_12m_scan,
                 "true_log_hazard_scan": p.log_hazard_scan,
                 "true_tumour_ml_baseline": p.tumour_ml(0),
                 "true_tumour_ml_follow_up": p.tumour_ml(1),

@@ -37,13 +37,17 @@ RECIST = {
 
 
 @contextmanager
-def explained(subject: str) -> Iterator[None]:
-    """Show a `CtrsError` as advice about ``subject``; anything else as a reference number."""
+def explained(subject: str, *, stop: bool = True) -> Iterator[None]:
+    """Show a `CtrsError` as advice about ``subject``; anything else as a reference number.
+
+    Args:
+        stop: Whether the page ends there; else only what the ``with`` covers is missing.
+    """
     try:
         yield
+        return
     except CtrsError as error:
         show_advice(subject, error.what, error.next_step)
-        st.stop()
     except Exception:
         reference = uuid4().hex[:8]
         # The message of a foreign error may quote what it stumbled over: only the place is logged.
@@ -53,6 +57,7 @@ def explained(subject: str) -> Iterator[None]:
             f"\n\n**What to do:** Try again. If it happens again, report reference `{reference}`.",
             icon=":material/error:",
         )
+    if stop:
         st.stop()
 
 

@@ -76,12 +76,8 @@ def _number(value: object) -> str:
 
 def show_zones() -> None:
     """The three zones with the limits that the program uses."""
-    pair, zone, chest, intake = (
-        resources.CONFIG.pair,
-        resources.CONFIG.zone,
-        resources.CONFIG.chest,
-        resources.CONFIG.intake,
-    )
+    config = resources.CONFIG
+    pair, zone, chest, intake = config.pair, config.zone, config.chest, config.intake
     amber = [
         f"scans {pair.amber_days[0]} to {pair.green_days[0] - 1} or {pair.green_days[1] + 1} to"
         f" {pair.amber_days[1]} days apart, or nobody knows",

@@ -263,11 +263,8 @@ def show_strip(score: ResponseScore) -> None:
     """Where the number falls among those of the demo cohort."""
     if score.survival_12m is None or score.interval_90 is None:
         return
-    scores = (
-        resources.store()
-        .cohort_table(DEMO_COHORT, resources.model_version())["survival_12m"]
-        .tolist()
-    )
+    table = resources.store().cohort_table(DEMO_COHORT, resources.model_version())
+    scores = table["survival_12m"].tolist()
     if not scores:
         return
     figure = score_strip(scores, score.survival_12m, score.interval_90, score.cut_off)

