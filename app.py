@@ -13,10 +13,14 @@ st.markdown(
 )
 st.markdown(
     "- A higher number means a longer expected life: 62 % (51–72) reads “about 62 of 100 similar"
-    " patients are alive, and the truth lies between 51 and 72 with 90 % certainty”.\n"
+    " patients are alive; the model's own doubt reaches from 51 to 72” (90 % interval).\n"
     "- It says how things are likely to go. It does not say which treatment helps.\n"
     "- Where the scans do not allow a number, there is none, and the reason is given."
 )
 board, upload = st.columns(2)
-board.page_link("pages/1_Board.py", label="**Board:** what needs attention today?")
-upload.page_link("pages/2_Upload.py", label="**Upload:** score a pair of scans")
+board.page_link(
+    "pages/1_Board.py", label="**Board:** what needs attention today?", icon=":material/list:"
+)
+upload.page_link(
+    "pages/2_Upload.py", label="**Upload:** score a pair of scans", icon=":material/upload:"
+)

@@ -17,7 +17,6 @@ with ui.explained("The board"):
         st.page_link("pages/2_Upload.py", label="Upload scans", icon=":material/upload:")
         st.stop()
     shown = ui.filtered_rows(rows)
-    st.markdown(f"{len(shown)} of {len(rows)} scan pairs")
     ui.show_board(shown)
 
 with st.expander("How to read this page"):

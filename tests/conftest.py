@@ -52,12 +52,12 @@ class FixedModel:
         return maps[0], maps[1]
 
 
-def curve(survival_12m, width=0.1):
-    """Falls evenly, so that it is ``survival_12m`` at 12 months."""
-    middle = [1 - (1 - survival_12m) * month / 12 for month in MONTHS]
-    shape = [max(0.0, value) for value in middle]
-    lower = [max(0.0, value - width * min(m, 12) / 12) for value, m in zip(shape, MONTHS)]  # noqa: B905
-    upper = [min(1.0, value + width * min(m, 12) / 12) for value, m in zip(shape, MONTHS)]  # noqa: B905
+def curve(survival_12m, below=0.11, above=0.12):
+    """Falls by one rate throughout, and is ``survival_12m`` at 12 months."""
+    shape = [survival_12m ** (month / 12) for month in MONTHS]
+    doubt = [min(month, 12) / 12 for month in MONTHS]
+    lower = [max(0.0, s - below * d) for s, d in zip(shape, doubt, strict=True)]
+    upper = [min(1.0, s + above * d) for s, d in zip(shape, doubt, strict=True)]
     return PredictedCurve(MONTHS, tuple(shape), tuple(lower), tuple(upper))
 
 

@@ -69,7 +69,7 @@ def read_card(folder: Path) -> Card:
                 "Use weights made by this version, or train them again.",
             )
         return Card(**content)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsUnusable(
             "The model's weights are missing or their card cannot be read.",
             "Install the project again, or name a folder made by `python -m ctrs train`.",

@@ -28,6 +28,7 @@ class BoardRow:
         rank: Of `ctrs.response.discordance_rank`.
         answer: The number with its interval, or ``""``.
         sentence: Who disagrees, or why there is no number.
+        caution: Why the number is to be read with care, or ``""``.
         next_step: What to do where there is no number.
     """
 
@@ -40,6 +41,7 @@ class BoardRow:
     risk_group: RiskGroup | None
     rank: int
     sentence: str
+    caution: str
     next_step: str
     interval_days: int | None
 
@@ -79,6 +81,7 @@ def _row(record: dict[Any, Any]) -> BoardRow:
         risk_group=group,
         rank=_rank(record),
         sentence=sentence,
+        caution=" ".join(record["reasons"]) if record["zone"] == Zone.AMBER else "",
         next_step=next_step,
         interval_days=None if pd.isna(days) else int(days),
     )
@@ -119,7 +122,9 @@ def _group(record: dict[Any, Any]) -> RiskGroup | None:
 
 def filtered_rows(rows: list[BoardRow]) -> list[BoardRow]:
     """Let the reader narrow the list down."""
-    show = st.segmented_control("Show", _SHOWS, default="All", key="board_show")
+    show = st.segmented_control(
+        f"Show (of {len(rows)} scan pairs)", _SHOWS, default="All", key="board_show", required=True
+    )
     if show == "Needs attention":
         return [row for row in rows if row.rank < 3]
     if show == "Not assessable":
@@ -130,6 +135,8 @@ def filtered_rows(rows: list[BoardRow]) -> list[BoardRow]:
 
 
 def show_board(rows: list[BoardRow]) -> None:
+    if not rows:
+        st.info("No scan pair is like that.")
     for row in rows:
         _show_row(row)
 
@@ -146,24 +153,31 @@ def _show_row(row: BoardRow) -> None:
             help="Open this patient",
             query_params={"patient": row.patient},
         )
-        usable.markdown(f"**{messages.ZONES[row.zone]}**")
-        if row.interval_days is not None:
-            usable.markdown(f":small[{messages.days_between(row.interval_days)} apart]")
+        usable.markdown(f"**{messages.ZONES[row.zone]}**{_apart(row)}")
         reading.markdown(
             f"RECIST: **{messages.RECIST[row.recist]}**  \n"
             f"Volume: **{messages.volume_change(row.volume_change)}**"
         )
         if row.answer and row.risk_group:
+            number = f":gray[{row.answer}]" if row.zone is Zone.AMBER else row.answer
             score.markdown(
-                f"**{row.answer}**  \nalive at 12 months  \n{messages.RISKS[row.risk_group]}"
+                f"**{number}**  \nalive at 12 months  \n{messages.RISKS[row.risk_group]}"
             )
         else:
             score.markdown("**No number**")
         why.markdown(_why(row))
 
 
+def _apart(row: BoardRow) -> str:
+    if row.interval_days is None:
+        return ""
+    return f"  \n:small[{messages.days_between(row.interval_days)} apart]"
+
+
 def _why(row: BoardRow) -> str:
     lines = [f"**{messages.literal(row.sentence)}**" if row.rank < 4 else row.sentence]
+    if row.caution:
+        lines.append(f"Caution: {messages.literal(row.caution)}")
     if row.next_step:
         lines.append(f"Next: {messages.literal(row.next_step)}")
     if row.note:

@@ -27,6 +27,7 @@ from ctrs.survival import (
 from ctrs.types import Cohort, HazardRatio, SurvivalCurve
 from ctrs.ui import messages, resources
 from ctrs.ui.board import BOARDS
+from ctrs.ui.charts import show_figure
 
 TICKS = (0, 6, 12, 18, 24, 30, 36)
 _FACTORS = {name: heading for name, heading in SUBGROUPS.items() if name != "age"}
@@ -46,7 +47,7 @@ def choose_cohort() -> tuple[str, pd.DataFrame]:
         st.stop()
     names.sort(key=lambda name: name != DEMO_COHORT)
     left, right = st.columns([1, 2], vertical_alignment="bottom")
-    name = left.selectbox("Cohort", names, key="cohort")
+    name = left.selectbox("Cohort", names, format_func=_cohort_words, key="cohort")
     amber = right.toggle("Include scores that need caution (amber)", key="include_amber")
     if name == DEMO_COHORT:
         st.warning(
@@ -55,6 +56,10 @@ def choose_cohort() -> tuple[str, pd.DataFrame]:
         )
     table = resources.store().cohort_table(name, resources.model_version(), include_amber=amber)
     return name, table
+
+
+def _cohort_words(name: str) -> str:
+    return f"{name} (simulated)" if name == DEMO_COHORT else name
 
 
 def show_denominators(name: str) -> None:
@@ -118,7 +123,7 @@ def show_survival(cohort: Cohort) -> list[SurvivalCurve]:
     groups = split_by_risk(cohort)
     curves = [kaplan_meier(group) for group in groups]
     figure = survival_figure(groups, curves, TICKS)
-    st.plotly_chart(figure, key="survival", alt="; ".join(map(_curve_words, curves)))
+    show_figure(figure, "survival", "; ".join(map(_curve_words, curves)))
     st.markdown(f"**Do the groups differ?** {_difference(groups)}")
     st.table(_table(groups, curves), border="horizontal")
     return curves
@@ -186,7 +191,7 @@ def show_hazards(cohort: Cohort) -> list[HazardRatio]:
         return []
     for row in overall:
         st.markdown(f"{row.label}: **{_hazard(row)}**")
-    st.plotly_chart(forest_figure(rows), key="forest", alt=_forest_words(rows))
+    show_figure(forest_figure(rows), "forest", _forest_words(rows))
     return [*overall, *rows]
 
 

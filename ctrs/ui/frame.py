@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ctrs import places
 from ctrs.ui.resources import build_demo_once
 
 PAGES = {
@@ -22,7 +23,13 @@ NOTICE = (
 
 def frame(title: str) -> None:
     """Start a page. The notice comes before anything that may stop the page."""
-    st.set_page_config(page_title=f"{title} · Serial CTRS", page_icon="🫁", layout="wide")
+    st.set_page_config(
+        page_title=f"{title} · Serial CTRS",
+        page_icon="🫁",
+        layout="wide",
+        initial_sidebar_state=220,
+    )
+    st.html(places.ROOT / "assets" / "app.css")
     with st.sidebar:
         st.markdown("**Serial CTRS**")
         for path, label in PAGES.items():

@@ -15,12 +15,13 @@ from ctrs.survival import kaplan_meier, split_by_risk
 from ctrs.types import Cohort, Patient, Recist, Response, ResponseScore, RiskGroup, Zone
 from ctrs.ui import messages, resources
 from ctrs.ui.board import BOARDS
+from ctrs.ui.charts import show_figure
 from ctrs.ui.frame import NOTICE
 from ctrs.ui.messages import explained, literal
 
 _FACTS = {
     "tumour_volume": "Tumour volume",
-    "pleural_effusion": "Fluid around the lungs (pleural effusion)",
+    "pleural_effusion": "Pleural effusion (fluid)",
     "lung_volume": "Lung volume",
     "emphysema": "Emphysema",
 }
@@ -164,6 +165,7 @@ def show_answer(score: ResponseScore) -> None:
     lower, upper = (f"{100 * bound:.0f}" for bound in score.interval_90)
     number = messages.score_words(score)
     grey = score.zone is Zone.AMBER
+    side = "at or above" if score.risk_group is RiskGroup.LOW else "below"
     st.markdown("Predicted 12-month survival (90 % interval)")
     st.header(f":gray[{number}] with caution" if grey else number, anchor=False)
     st.markdown(
@@ -171,8 +173,8 @@ def show_answer(score: ResponseScore) -> None:
         " are alive 12 months after the follow-up CT."
     )
     st.markdown(
-        f"**{messages.RISKS[score.risk_group]}** · high risk is below"
-        f" {messages.percent(score.cut_off)}  \n{messages.ZONES[score.zone]}"
+        f"**{messages.RISKS[score.risk_group]}** ({side} the cut-off of"
+        f" {messages.percent(score.cut_off)})  \n{messages.ZONES[score.zone]}"
     )
 
 
@@ -204,7 +206,7 @@ def _diameters(response: Response | None) -> str:
 
 def show_facts(score: ResponseScore) -> None:
     """What the model measured in both scans, apart from what it concludes."""
-    st.markdown("Measured by the model, without a hand")
+    st.markdown("Measured by the model")
     rows = {}
     for name, label in _FACTS.items():
         if fact := score.biomarkers.get(name):
@@ -239,8 +241,9 @@ def show_placement(score: ResponseScore) -> None:
     group = _same_group(table, score.risk_group)
     curve = kaplan_meier(group) if group else None
     n = messages.patients(curve.n_patients, curve.n_events) if curve else "no patients"
-    figure = placement_figure(score.curve, curve, f"{n}, simulated")
-    st.plotly_chart(figure, key="placement", alt=_placement_words(score, n))
+    short = f"n = {curve.n_patients}, {curve.n_events} deaths" if curve else ""
+    figure = placement_figure(score.curve, curve, short)
+    show_figure(figure, "placement", _placement_words(score, n))
     st.markdown(
         f":small[Grey: what happened to the **simulated** patients of the demo cohort in the same"
         f" risk group ({score.risk_group.lower()}, {n}). The patient need not follow that curve.]"
@@ -268,7 +271,7 @@ def show_strip(score: ResponseScore) -> None:
     if not scores:
         return
     figure = score_strip(scores, score.survival_12m, score.interval_90, score.cut_off)
-    st.plotly_chart(figure, key="strip", alt=f"{messages.score_words(score)} among the cohort")
+    show_figure(figure, "strip", f"{messages.score_words(score)} among the cohort")
     st.markdown(f":small[Demo cohort, **simulated**, n = {len(scores)}.]")
 
 
@@ -276,7 +279,7 @@ def show_icons(score: ResponseScore) -> None:
     """A hundred icons, for talking with a patient."""
     if score.survival_12m is not None and score.interval_90 is not None:
         figure = icon_array(score.survival_12m, score.interval_90)
-        st.plotly_chart(figure, key="icons", alt=f"{messages.score_words(score)} of 100 patients")
+        show_figure(figure, "icons", f"{messages.score_words(score)} of 100 patients")
 
 
 # --- Taking it along ------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def _viewer(opened: OpenedPair, stored: StoredPair, explainable: bool) -> None:
 
 
 def _choose_window() -> Window:
-    left, right = st.columns([1, 1], vertical_alignment="bottom")
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
     name = left.segmented_control(
         "Window", [*WINDOWS, _OWN], default="Mediastinum", key="window", required=True
     )

@@ -1,0 +1,96 @@
+"""The journeys that a clinician makes, in a real browser against the real server."""
+
+import os
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ctrs import places
+from ctrs.assess import Workshop, assess
+from ctrs.config import Config, IntakeConfig
+from ctrs.ingest import read_scan
+from ctrs.model.ensemble import load_ensemble
+from ctrs.trial.dicom import write_series
+from ctrs.ui.frame import NOTICE, PAGES
+from tests.server import CHROMIUM, CHROMIUM_FLAGS, running_app
+
+playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("CTRS_TEST_DATA", ROOT.parent / "shared" / "data")) / "ct"
+LUNG_DX = DATA / "lungdx" / "Lung_Dx-A0002"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not shutil.which("chromium"), reason="needs Debian's chromium"),
+    pytest.mark.filterwarnings("ignore::UserWarning:pydicom"),
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with running_app(tmp_path_factory.mktemp("app"), CTRS_DEMO="off") as address:
+        yield address
+
+
+@pytest.fixture
+def page():
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        page = browser.new_page()
+        page.asked = []
+        page.on("request", lambda request: page.asked.append(request.url))
+        yield page
+        browser.close()
+
+
+@pytest.mark.parametrize("file", list(PAGES))
+def test_every_address_opens_inside_the_frame_and_asks_nobody_else(page, url, file):
+    address = "" if file == "app.py" else Path(file).stem.split("_", 1)[1]
+    page.goto(f"{url}/{address}")
+    expect(page.get_by_text(NOTICE.split(". ")[0]).first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    elsewhere = [asked for asked in page.asked if not asked.startswith((url, "data:", "blob:"))]
+    assert elsewhere == []
+
+
+@pytest.fixture
+def real_pair(tmp_path):
+    """Two real DICOM folders of one breath-hold; the follow-up is dated 84 days later."""
+    if not LUNG_DX.exists():
+        pytest.skip(f"no real scans in {DATA}")
+    _, volume = read_scan(LUNG_DX / "CT_series3", IntakeConfig())
+    day = volume.header.acquired_on + timedelta(days=84)
+    later = replace(volume, header=replace(volume.header, acquired_on=day))
+    write_series(later, tmp_path / "follow_up")
+    return LUNG_DX / "CT_series2", tmp_path / "follow_up"
+
+
+def test_from_two_real_folders_to_the_number_that_the_core_computes(page, url, real_pair):
+    page.goto(f"{url}/Upload")
+    inputs = page.locator("input[type=file]")
+    expect(inputs).to_have_count(2, timeout=60_000)
+    inputs.nth(0).set_input_files(real_pair[0])
+    inputs.nth(1).set_input_files(real_pair[1])
+    button = page.get_by_role("button", name="Score this pair")
+    expect(button).to_be_enabled(timeout=60_000)
+    button.click()
+    expected = number_without_the_app(real_pair)
+    expect(page.get_by_text(expected).first).to_be_visible(timeout=120_000)
+    page.get_by_role("link", name="Open").first.click()
+    expect(page.get_by_role("heading", name="Patient", exact=True)).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(expected).first).to_be_visible(timeout=60_000)
+
+
+def number_without_the_app(pair):
+    card = load_ensemble(places.weights())
+    workshop = Workshop(config=Config(), model_version=card.version, model=lambda: card)
+    score = assess(*pair, workshop).score
+    low, high = score.interval_90
+    return f"{score.survival_12m:.0%} ({low:.0%}–{high:.0%})".replace("%–", "–").replace("%)", ")")
