@@ -166,6 +166,7 @@ def _train(options: argparse.Namespace) -> int:
     card = train(
         options.trial,
         options.out,
+        perceiver_from=options.perceiver,
         backgrounds=options.backgrounds,
         device=options.device,
         config=config,
@@ -256,6 +257,7 @@ def _add_trial_commands(commands: Any) -> None:
     train = _command(commands, "train", _train, "train the networks on a trial")
     train.add_argument("--trial", type=Path, required=True, metavar="FOLDER")
     train.add_argument("--out", type=Path, required=True, metavar="WEIGHTS")
+    train.add_argument("--perceiver", type=Path, metavar="WEIGHTS", help="take its first network")
     train.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="real scans to paint on")
     train.add_argument("--steps", type=int, default=2200)
     train.add_argument("--seed", type=int, default=1)

@@ -10,6 +10,7 @@ from dicom_files import ct_series
 
 from ctrs import ui
 from ctrs.assess import prepare_cached
+from ctrs.model.weights import read_card
 from ctrs.store import ScanFacts
 from ctrs.types import Outcome, Patient
 from ctrs.ui import resources
@@ -63,7 +64,7 @@ def test_a_page_opens_on_a_filled_store(filled, app, page):
 
 
 @pytest.mark.parametrize("page", list(ui.PAGES)[1:5])
-def test_an_unexpected_error_shows_a_reference_and_no_traceback(app, monkeypatch, page):
+def test_an_unexpected_error_shows_a_reference_and_no_traceback(app, monkeypatch, caplog, page):
     def broken():
         raise ZeroDivisionError("division by MUELLER^ANNA")
 
@@ -78,9 +79,50 @@ def test_an_unexpected_error_shows_a_reference_and_no_traceback(app, monkeypatch
         text = open_page(app, page, "DEMO-AGREES")
     assert "reference `" in text
     assert "ZeroDivisionError" not in text
-    assert "MUELLER" not in text
+    assert "MUELLER" not in text + caplog.text
+    assert "ZeroDivisionError, reference" in caplog.text
     assert not app.exception
     assert ui.NOTICE in text.replace("**", "")
+
+
+def test_the_first_page_that_is_opened_builds_the_demo_once(app, shelf, monkeypatch, tmp_path):
+    built, written = [], []
+
+    def build(tools, cohort, scans, progress):
+        progress(0.5, "Scoring demo patient 3 of 6")
+        assert written  # or each worker of the pool in there would run the page
+        built.append(tools.model_version)
+
+    cohort = tmp_path / "cohort.csv"
+    cohort.touch()
+    monkeypatch.setenv("CTRS_DEMO", "on")
+    monkeypatch.setattr("ctrs.places.demo_cohort", lambda: cohort)
+    monkeypatch.setattr(resources, "_write_demo_scans", written.append)
+    monkeypatch.setattr(resources, "build_demo", build)
+    monkeypatch.setattr(resources, "demo_is_built", lambda store, version: bool(built))
+    open_page(app, "pages/5_Model.py")
+    open_page(app, "pages/1_Board.py")
+    assert built == ["fixed"]
+
+
+def test_a_demo_that_cannot_be_built_does_not_hide_the_notice(app, monkeypatch, tmp_path):
+    cohort = tmp_path / "cohort.csv"
+    cohort.touch()
+    monkeypatch.setenv("CTRS_DEMO", "on")
+    monkeypatch.setattr("ctrs.places.demo_cohort", lambda: cohort)
+    monkeypatch.setattr(resources, "_write_demo_scans", lambda progress: 1 / 0)
+    monkeypatch.setattr(resources, "demo_is_built", lambda store, version: False)
+    text = open_page(app, "pages/1_Board.py")
+    assert ui.NOTICE in text.replace("**", "")
+    assert "The demo patients could not be made" in text
+    assert "ZeroDivisionError" not in text
+
+
+def test_missing_weights_are_explained_on_the_pages_that_need_them(app, monkeypatch, tmp_path):
+    monkeypatch.setattr(resources, "card", lambda: read_card(tmp_path))
+    assert "weights are missing" in open_page(app, "pages/1_Board.py")
+    open_page(app, "app.py")
+    assert not app.error
 
 
 # --- Board ----------------------------------------------------------------------------------
@@ -195,6 +237,10 @@ def test_the_viewer_moves_both_scans_and_shows_saliency_only_when_asked(filled, 
     app.toggle(key="saliency").set_value(True).run()
     assert not app.exception
     assert "not a tumour outline" in read(app)
+    # The fixed model was moved in rows 50 to 53 of the model's 104: in the middle of the lungs.
+    app.button(key="strongest_0").click().run()
+    assert not app.exception
+    assert 30 <= app.slider(key="height").value <= 70
 
 
 # --- Upload ---------------------------------------------------------------------------------

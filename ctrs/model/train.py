@@ -53,7 +53,8 @@ def train(
     trial: Path,
     out: Path,
     *,
-    backgrounds: Path | None,
+    perceiver_from: Path | None = None,
+    backgrounds: Path | None = None,
     device: str,
     config: TrainConfig,
     command: str,
@@ -63,22 +64,31 @@ def train(
 
     Checkpoints lie in ``out/checkpoints``; the finished weights and their card in ``out``.
 
+    Args:
+        perceiver_from: Weights whose first network is taken as it is: a cohort without outlined
+            tumours trains the second network only.
+        backgrounds: See `ctrs.trial.backgrounds`.
+
     Raises:
         InputRejected: The folder holds no trial.
+        WeightsUnusable: ``perceiver_from`` holds no weights.
     """
     table = read_trial(trial)
     (out / "checkpoints").mkdir(parents=True, exist_ok=True)
     on = choose_device(device)
-    perceiver = train_perceiver(
-        trial,
-        list(table.index[table["split"] == "train"]),
-        load_backgrounds(backgrounds) if backgrounds else [],
-        out / "checkpoints" / "perceiver.pt",
-        on,
-        config.perceive,
-        config.seed,
-        progress,
-    )
+    if perceiver_from:
+        perceiver = load_ensemble(perceiver_from, device).perceiver
+    else:
+        perceiver = train_perceiver(
+            trial,
+            list(table.index[table["split"] == "train"]),
+            load_backgrounds(backgrounds) if backgrounds else [],
+            out / "checkpoints" / "perceiver.pt",
+            on,
+            config.perceive,
+            config.seed,
+            progress,
+        )
     inputs, measures = see_trial(
         trial, table, perceiver, on, out / "checkpoints" / "seen.npz", progress
     )

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import extract_tb
 from uuid import uuid4
 
 import streamlit as st
@@ -48,10 +49,9 @@ def explained(subject: str, *, stop: bool = True) -> Iterator[None]:
         return
     except CtrsError as error:
         show_advice(subject, error.what, error.next_step)
-    except Exception:
+    except Exception as error:
         reference = uuid4().hex[:8]
-        # The message of a foreign error may quote what it stumbled over: only the place is logged.
-        logger.error("Unexpected error %s", reference, exc_info=True)
+        logger.error("%s, reference %s\n%s", type(error).__name__, reference, _places(error))
         st.error(
             f"**{subject}.** Something went wrong on our side; nothing was changed."
             f"\n\n**What to do:** Try again. If it happens again, report reference `{reference}`.",
@@ -59,6 +59,12 @@ def explained(subject: str, *, stop: bool = True) -> Iterator[None]:
         )
     if stop:
         st.stop()
+
+
+def _places(error: Exception) -> str:
+    """Where it happened. Not the message: it may quote the name it stumbled over."""
+    frames = extract_tb(error.__traceback__)
+    return "\n".join(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
 
 
 def show_advice(subject: str, what: str, next_step: str) -> None:

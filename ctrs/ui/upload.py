@@ -152,6 +152,7 @@ def ask_clinic() -> Clinic:
 def score_upload(baseline: Sequence[Upload], follow_up: Sequence[Upload], clinic: Clinic) -> None:
     """Score a pair and keep the result, or keep why it was refused, for `show_outcome`."""
     tools = resources.workshop()
+    st.session_state.pop("upload_outcome", None)
     bar = st.progress(0.0, "Taking the files…")
 
     def progress(stage: str) -> None:
@@ -298,7 +299,7 @@ def show_outcome() -> None:
             _show_score(outcome)
     for name, (series, rejected) in outcome.inventories.items():
         with st.expander(f"{name}: what was in the files", expanded=bool(outcome.refusal)):
-            st.dataframe(series, hide_index=True, key=f"series {name}")
+            st.table(series, border="horizontal", hide_index=True)
             if len(rejected):
                 st.markdown(f"Files that were not used: {len(rejected)}")
                 st.dataframe(rejected, hide_index=True, key=f"rejected {name}")
@@ -315,7 +316,7 @@ def _show_score(outcome: Outcome) -> None:
         reasons = " ".join(messages.literal(reason) for reason in score.reasons)
         st.warning(f"**{messages.ZONES[score.zone]}.** {reasons}")
     else:
-        st.success(f"Done in {outcome.seconds:.0f} seconds. {again}", icon=":material/check:")
+        st.success(f"Done in {outcome.seconds:.1f} seconds. {again}", icon=":material/check:")
     show_answer(score)
     st.page_link(
         "pages/3_Patient.py",

@@ -131,6 +131,7 @@ def _viewer(opened: OpenedPair, stored: StoredPair, explainable: bool) -> None:
                 _show_scan(opened, side, height / 100, window, maps and maps[side], opacity)
         if maps:
             st.markdown(_LEGEND)
+            _offer_strongest(opened, maps)
 
 
 def _choose_window() -> Window:
@@ -152,6 +153,33 @@ def _choose_overlay(stored: StoredPair) -> tuple[tuple[Halves, Halves] | None, f
         return None, 0.0
     opacity = right.slider("Strength of the colours", 10, 100, 60, 5, format="%d %%", key="opacity")
     return _saliency(stored), opacity / 100
+
+
+def _offer_strongest(opened: OpenedPair, maps: tuple[Halves, Halves]) -> None:
+    """Buttons that lead to the slice of each scan where the model was moved most."""
+    for side, column in enumerate(st.columns(2)):
+        name = ("baseline", "follow-up")[side]
+        index = strongest_slice(maps[side])
+        if index is None:
+            column.markdown(f"Nothing in the {name} CT moved the prediction.")
+            continue
+        height = height_of(opened.volumes[side], opened.spans[side], index)
+        column.button(
+            f"Go to where the {name} CT moved it most ({100 * height:.0f} %)",
+            key=f"strongest_{side}",
+            on_click=_go_to,
+            args=(round(100 * height),),
+        )
+
+
+def strongest_slice(saliency: Halves) -> int | None:
+    """The slice with the most saliency of either sign; ``None`` where there is none at all."""
+    amounts = np.abs(saliency).sum(axis=(1, 2), dtype=np.float64)
+    return int(amounts.argmax()) if amounts.max() > 0 else None
+
+
+def _go_to(height: int) -> None:
+    st.session_state["height"] = height
 
 
 def _show_scan(

@@ -1,4 +1,4 @@
-"""Seconds from process start to the JSON of a score, first and again, beside floors of the same run.
+"""Seconds from process start to the JSON of a score, first and again, beside floors of the run.
 
 Run with ``python -m tests.benchmarks.bench_score``. The floors are what nobody can go below on this
 machine: starting Python with torch and MONAI, and reading the same files with SimpleITK.

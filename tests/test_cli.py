@@ -1,0 +1,400 @@
+"""The command line: exit codes, one JSON document, and the same number as the functions."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from ctrs import __version__, cli
+from ctrs.assess import Workshop, assess
+from ctrs.config import Config
+from ctrs.model.ensemble import load_ensemble
+from ctrs.store import Store
+from tests.dicom_files import ct_series, write
+from tests.phantoms import abdomen, chest, write_chest, write_pair
+from tests.scoring_fixtures import write_weights
+
+ROOT = Path(__file__).parents[1]
+SCORE_KEYS = {
+    "assessable", "zone", "reasons", "survival_12m", "interval_90", "members", "curve",
+    "risk_group", "cut_off", "ood_percentile", "biomarkers", "interval_days", "model_version",
+    "device", "cached", "seconds", "inputs",
+}  # fmt: skip
+SERIES_KEYS = {
+    "series_uid", "study_uid", "modality", "description", "n_files", "accepted", "reasons",
+    "rank", "shape", "spacing_mm", "kernel", "contrast", "acquired_on",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    return write_pair(tmp_path_factory.mktemp("scans"), patient_id="SECRET-9")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    write_weights(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def places_of_its_own(tmp_path, weights, monkeypatch):
+    monkeypatch.setenv("CTRS_STORE", str(tmp_path / "home" / "ctrs.duckdb"))
+    monkeypatch.setenv("CTRS_CACHE", str(tmp_path / "home" / "cache"))
+    monkeypatch.setenv("CTRS_DEMO_SCANS", str(tmp_path / "home" / "scans"))
+    monkeypatch.setenv("CTRS_WEIGHTS", str(weights))
+    (tmp_path / "home").mkdir()
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command with ``--json``: exit code, the one document, what went to stderr."""
+
+    def run(*arguments):
+        code = cli.main([*map(str, arguments), "--json"])
+        out, err = capsys.readouterr()
+        return code, json.loads(out, parse_constant=no_json), err
+
+    return run
+
+
+def no_json(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def score_of(scans, *more):
+    return ("score", "--baseline", scans[0], "--follow-up", scans[1], *more)
+
+
+# --- inspect ----------------------------------------------------------------------------------
+
+
+def test_inspect_lists_the_series_and_the_one_to_be_used(run, scans):
+    code, document, _ = run("inspect", scans[0])
+    assert code == 0
+    assert set(document) == {"files", "series", "rejected_files", "chosen"}
+    assert document["files"] == 60  # 300 mm at 5 mm
+    (series,) = document["series"]
+    assert set(series) == SERIES_KEYS
+    assert series["series_uid"] == document["chosen"]
+    assert (series["rank"], series["accepted"], series["n_files"]) == (1, True, 60)
+    assert series["shape"] == [60, 83, 122]  # 265 mm at 3.2 mm, 366 mm at 3 mm
+    assert series["spacing_mm"] == pytest.approx([5.0, 3.2, 3.0])
+    assert series["acquired_on"] == "2024-01-08"
+    assert series["kernel"] == "B30f"
+
+
+def test_inspect_of_a_folder_without_ct_is_unusable(run, tmp_path):
+    (tmp_path / "letter.txt").write_text("no image")
+    code, document, _ = run("inspect", tmp_path / "letter.txt")
+    assert code == 3
+    assert document.get("chosen") is None
+
+
+def test_inspect_names_rejected_files_by_relative_path(run, scans, tmp_path):
+    folder = shutil.copytree(scans[0], tmp_path / "scan")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "letter.txt").write_text("no image")
+    code, document, _ = run("inspect", folder)
+    assert code == 0
+    (rejected,) = document["rejected_files"]
+    assert set(rejected) == {"path", "reason"}
+    assert rejected["path"] == "sub/letter.txt"
+
+
+def test_inspect_reads_an_archive(run, scans, tmp_path):
+    archive = tmp_path / "scan.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as stored:
+        for file in scans[0].iterdir():
+            stored.write(file, file.name)
+    code, document, _ = run("inspect", archive)
+    assert code == 0
+    assert document["files"] == 60
+
+
+# --- score ------------------------------------------------------------------------------------
+
+
+def test_score_document(run, scans, weights):
+    code, document, err = run(*score_of(scans))
+    assert code == 0
+    assert set(document) >= SCORE_KEYS
+    assert set(document["seconds"]) == {"read", "check", "prepare", "infer", "explain", "total"}
+    assert set(document["inputs"]) == {"baseline", "follow_up"}
+    for scan, day in (("baseline", "2024-01-08"), ("follow_up", "2024-04-01")):
+        assert set(document["inputs"][scan]) == {"series_uid", "sha256", "acquired_on"}
+        assert document["inputs"][scan]["acquired_on"] == day
+    assert set(document["curve"]) == {"months", "survival", "lower", "upper"}
+    at = document["curve"]["months"].index(12)
+    assert document["curve"]["survival"][at] == document["survival_12m"]
+    assert 0 < document["survival_12m"] < 1
+    low, high = document["interval_90"]
+    assert low < document["survival_12m"] < high
+    assert set(document["biomarkers"]["tumour_volume"]) == {
+        "baseline", "follow_up", "change", "unit",
+    }  # fmt: skip
+    assert document["interval_days"] == 84
+    assert document["device"] == "cpu"
+    assert document["model_version"] == json.loads((weights / "card.json").read_text())["version"]
+    assert "read" in err
+    assert "SECRET" not in json.dumps(document) + err
+
+
+def test_number_is_that_of_the_functions(run, scans, weights):
+    _, document, _ = run(*score_of(scans, "--no-cache"))
+    workshop = Workshop(
+        config=Config(), model_version="", model=lambda: load_ensemble(weights, "cpu")
+    )
+    own = assess(*scans, workshop)
+    assert document["survival_12m"] == own.score.survival_12m
+    assert document["members"] == list(own.score.members)
+
+
+def test_second_run_comes_from_the_store(run, scans):
+    _, first, _ = run(*score_of(scans))
+    _, second, err = run(*score_of(scans))
+    assert (first["cached"], second["cached"]) == (False, True)
+    assert second["survival_12m"] == first["survival_12m"]
+    assert "infer" not in err
+
+
+def test_no_cache_neither_looks_nor_keeps(run, scans, tmp_path):
+    _, document, _ = run(*score_of(scans, "--no-cache"))
+    assert document["cached"] is False
+    assert list((tmp_path / "home").iterdir()) == []
+    run(*score_of(scans))
+    _, again, _ = run(*score_of(scans, "--no-cache"))
+    assert again["cached"] is False
+
+
+def test_named_store_is_used(run, scans, tmp_path):
+    run(*score_of(scans, "--store", tmp_path / "mine.duckdb"))
+    with Store(tmp_path / "mine.duckdb") as store:
+        (patient,) = store.worklist()["patient"]
+    assert "SECRET" not in patient
+    assert not (tmp_path / "home" / "ctrs.duckdb").exists()
+
+
+def test_store_in_use_by_the_app_does_not_stop_a_score(scans, tmp_path):
+    held = subprocess.Popen(
+        [sys.executable, "-c",
+         "import sys; from ctrs.store import Store; from pathlib import Path;"
+         "Store(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()",
+         str(tmp_path / "home" / "ctrs.duckdb")],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert held.stdout.readline() == b"held\n"
+        found = python("-m", "ctrs", *score_of(scans), "--json")
+    finally:
+        held.communicate(timeout=20)
+    assert found.returncode == 0
+    assert json.loads(found.stdout)["assessable"] is True
+    assert "without the store" in found.stderr
+
+
+def python(*arguments):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def test_interval_out_of_range_is_not_assessable(run, scans):
+    code, document, _ = run(*score_of(scans, "--interval-days", 400))
+    assert code == 4
+    assert document["assessable"] is False
+    assert document["zone"] == "red"
+    assert document["survival_12m"] is None
+    assert document["curve"] is None
+    assert document["interval_days"] == 400
+    assert set(document) >= SCORE_KEYS
+
+
+def test_saliency_is_written_on_the_grid_of_each_scan(run, scans, tmp_path):
+    code, document, _ = run(*score_of(scans, "--saliency", tmp_path / "maps"))
+    assert code == 0
+    assert sorted(f.name for f in (tmp_path / "maps").iterdir()) == [
+        "baseline.nii.gz", "follow_up.nii.gz",
+    ]  # fmt: skip
+    image = sitk.ReadImage(str(tmp_path / "maps" / "baseline.nii.gz"))
+    assert image.GetSize() == (122, 83, 60)
+    # By `dicom_files`: the first voxel lies at (-120, -95, -40).
+    assert image.GetOrigin() == pytest.approx((-120, -95, -40))
+    assert np.abs(sitk.GetArrayFromImage(image)).max() <= 1
+    assert document["seconds"]["explain"] > 0
+    assert document["seconds"]["total"] >= document["seconds"]["explain"]
+
+
+# --- What cannot be used ------------------------------------------------------------------------
+
+
+def refused(code, document):
+    assert code == 3
+    assert set(document["error"]) == {"what", "next_step"}
+    assert document["survival_12m"] is None
+    return document["error"]["what"]
+
+
+def test_one_folder_given_twice_is_refused(run, scans):
+    code, document, _ = run(*score_of((scans[0], scans[0])))
+    assert "the same scan" in refused(code, document)
+
+
+def test_scans_in_the_wrong_order_are_refused(run, scans):
+    code, document, _ = run(*score_of((scans[1], scans[0])))
+    assert "84 days older" in refused(code, document)
+
+
+def test_folder_without_ct_is_refused_by_its_name(run, scans, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, document, _ = run(*score_of((scans[0], tmp_path / "empty")))
+    assert refused(code, document).startswith("Follow-up CT: ")
+
+
+def test_path_that_is_not_there_is_refused(run, scans, tmp_path):
+    code, document, _ = run(*score_of((tmp_path / "nowhere", scans[1])))
+    assert refused(code, document).startswith("Baseline CT: ")
+
+
+def test_other_patient_is_refused_without_naming_either(run, scans, tmp_path):
+    other = write_chest(
+        chest((5.0, 3.2, 3.0)), tmp_path / "b", date(2024, 4, 1), patient_id="SECRET-8"
+    )
+    code, document, err = run(*score_of((scans[0], other)))
+    assert "patient IDs" in refused(code, document)
+    assert "SECRET" not in json.dumps(document) + err
+
+
+def test_abdomen_is_refused(run, scans, tmp_path):
+    belly = write_chest(abdomen(), tmp_path / "b", date(2024, 4, 1), patient_id="SECRET-9")
+    code, document, _ = run(*score_of((scans[0], belly)))
+    assert refused(code, document).startswith("Follow-up CT: This is not a whole chest")
+
+
+def test_missing_slice_is_refused(run, scans, tmp_path):
+    cut = shutil.copytree(scans[1], tmp_path / "cut")
+    (cut / "020.dcm").unlink()
+    code, document, _ = run(*score_of((scans[0], cut)))
+    assert "gaps" in refused(code, document)
+
+
+def test_thick_slices_are_refused(run, scans, tmp_path):
+    thick = ct_series(chest((12.5, 3.2, 3.0)).hu, step_mm=12.5, patient_id="SECRET-9")
+    write(thick, tmp_path / "thick")
+    code, document, _ = run(*score_of((scans[0], tmp_path / "thick")))
+    assert "12.5 mm apart" in refused(code, document)
+
+
+def test_missing_weights_are_refused(run, scans, tmp_path):
+    code, document, _ = run(*score_of(scans, "--weights", tmp_path / "none"))
+    assert "weights" in refused(code, document)
+
+
+def test_altered_weights_are_refused(run, scans, weights, tmp_path):
+    altered = shutil.copytree(weights, tmp_path / "altered")
+    content = bytearray((altered / "foreseers.safetensors").read_bytes())
+    content[-1] ^= 1
+    (altered / "foreseers.safetensors").write_bytes(content)
+    code, document, _ = run(*score_of(scans, "--weights", altered, "--no-cache"))
+    assert "checksum" in refused(code, document)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["guess"],
+        ["score"],
+        ["score", "--baseline", "a"],
+        ["score", "--baseline", "a", "--follow-up", "b", "--interval-days", "soon"],
+        ["score", "--baseline", "a", "--follow-up", "b", "--device", "abacus"],
+        ["inspect"],
+    ],
+)
+def test_wrong_usage_is_two(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "usage:" in err
+
+
+def test_bug_is_shown_as_a_reference_number():
+    script = (
+        "import ctrs.cli as cli\n"
+        "def broken(*a, **k): raise RuntimeError('SECRET detail')\n"
+        "cli.read_card = broken\n"
+        "raise SystemExit(cli.main(['score', '--baseline', 'a', '--follow-up', 'b',"
+        " '--no-cache', '--json']))"
+    )
+    found = python("-c", script)
+    assert found.returncode == 3
+    document = json.loads(found.stdout)
+    reference = document["error"]["what"].split("reference ")[1][:8]
+    assert f"Unexpected error {reference}" in found.stderr
+    assert "Traceback" in found.stderr
+    assert "Traceback" not in found.stdout
+    assert "SECRET" not in found.stdout
+
+
+# --- The other commands -------------------------------------------------------------------------
+
+
+def test_text_for_people_without_json(scans, capsys):
+    assert cli.main(list(map(str, score_of(scans)))) == 0
+    assert capsys.readouterr().out.startswith("Predicted survival 12 months after")
+
+
+def test_simulate_writes_a_trial(run, tmp_path):
+    code, document, _ = run(
+        "trial", "simulate", "--patients", 5, "--seed", 3, "--out", tmp_path / "t", "--no-voxels"
+    )
+    assert code == 0
+    assert document["n"] == 5
+    assert len((tmp_path / "t" / "patients.csv").read_text().splitlines()) == 6
+
+
+def test_doctor_says_what_this_machine_offers(run, weights, tmp_path):
+    code, document, _ = run("doctor")
+    assert code == 0
+    assert document["version"] == __version__
+    assert set(document) >= {"packages", "device", "decoders", "browser", "store", "weights"}
+    assert set(document["packages"]) >= {"streamlit", "torch", "pydicom"}
+    assert document["decoders"]["uncompressed"] is True
+    assert document["store"]["state"] == "not made yet"
+    card = json.loads((weights / "card.json").read_text())
+    assert document["weights"]["state"] == "usable"
+    assert document["weights"]["version"] == card["version"]
+    assert document["weights"]["sha256"] == card["checksums"]
+
+
+def test_doctor_names_what_is_wrong(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("CTRS_WEIGHTS", str(tmp_path))
+    (tmp_path / "home" / "ctrs.duckdb").write_bytes(b"no database at all" * 300)
+    code, document, _ = run("doctor")
+    assert code == 0
+    assert "missing" in document["weights"]["state"]
+    assert document["store"]["state"] != "usable"
+
+
+def test_nifti_of_another_shape_of_file_is_scored_too(run, scans, tmp_path):
+    volume = chest((5.0, 3.2, 3.0), noise_seed=7)
+    image = sitk.GetImageFromArray(volume.hu.astype(np.int16))
+    image.SetSpacing(replace(volume).spacing[::-1])
+    sitk.WriteImage(image, str(tmp_path / "after.nii.gz"))
+    code, document, _ = run(*score_of((scans[0], tmp_path / "after.nii.gz")))
+    assert code == 0
+    assert document["zone"] == "amber"  # no date and no patient in the file
+    assert document["interval_days"] is None
