@@ -13,13 +13,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 from uuid import uuid4
 
 from ctrs import doctor, places, report
 from ctrs.assess import Assessment, Workshop, assess, remember
 from ctrs.config import Config
-from ctrs.demo import build_demo, write_cohort
+from ctrs.demo.board import build_demo
+from ctrs.demo.cohort import write_cohort
 from ctrs.disk_cache import DiskCache
 from ctrs.errors import CtrsError, StoreUnusable
 from ctrs.ingest import take_inventory
@@ -90,7 +92,8 @@ def _score(options: argparse.Namespace) -> int:
             interval_days=options.interval_days,
             progress=lambda stage: _say(f"{stage} …"),
         )
-        remember(assessment, _pseudonym(assessment), workshop)
+        if store is not None:
+            remember(assessment, _pseudonym(assessment), workshop)
         if options.saliency and assessment.score.assessable:
             _write_saliency(assessment, workshop, options.saliency)
     _show(options, report.assessment_json(assessment), report.score_text(assessment.score))
@@ -137,6 +140,7 @@ def _pseudonym(assessment: Assessment) -> str:
 
 def _write_saliency(assessment: Assessment, workshop: Workshop, folder: Path) -> None:
     _say("explain …")
+    start = perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     maps = explain(assessment.pair, workshop, cast("Callable[[], Explainer]", workshop.model))
     pair = assessment.pair
@@ -144,6 +148,8 @@ def _write_saliency(assessment: Assessment, workshop: Workshop, folder: Path) ->
         ("baseline", "follow_up"), (pair.baseline, pair.follow_up), maps, strict=True
     ):
         write_nifti(saliency, volume, folder / f"{name}.nii.gz")
+    seconds, taken = assessment.seconds, round(perf_counter() - start, 3)
+    seconds.update(explain=taken, total=round(seconds["total"] + taken, 3))
 
 
 def _simulate(options: argparse.Namespace) -> int:

@@ -86,18 +86,16 @@ def test_an_unexpected_error_shows_a_reference_and_no_traceback(app, monkeypatch
 
 
 def test_the_first_page_that_is_opened_builds_the_demo_once(app, shelf, monkeypatch, tmp_path):
-    built, written = [], []
+    built = []
 
     def build(tools, cohort, scans, progress):
         progress(0.5, "Scoring demo patient 3 of 6")
-        assert written  # or each worker of the pool in there would run the page
         built.append(tools.model_version)
 
     cohort = tmp_path / "cohort.csv"
     cohort.touch()
     monkeypatch.setenv("CTRS_DEMO", "on")
     monkeypatch.setattr("ctrs.places.demo_cohort", lambda: cohort)
-    monkeypatch.setattr(resources, "_write_demo_scans", written.append)
     monkeypatch.setattr(resources, "build_demo", build)
     monkeypatch.setattr(resources, "demo_is_built", lambda store, version: bool(built))
     open_page(app, "pages/5_Model.py")
@@ -110,7 +108,7 @@ def test_a_demo_that_cannot_be_built_does_not_hide_the_notice(app, monkeypatch, 
     cohort.touch()
     monkeypatch.setenv("CTRS_DEMO", "on")
     monkeypatch.setattr("ctrs.places.demo_cohort", lambda: cohort)
-    monkeypatch.setattr(resources, "_write_demo_scans", lambda progress: 1 / 0)
+    monkeypatch.setattr(resources, "build_demo", lambda *_: 1 / 0)
     monkeypatch.setattr(resources, "demo_is_built", lambda store, version: False)
     text = open_page(app, "pages/1_Board.py")
     assert ui.NOTICE in text.replace("**", "")

@@ -59,7 +59,10 @@ def quick():
 def trial(tmp_path_factory, quick):
     folder = tmp_path_factory.mktemp("trial")
     simulate_trial(folder, len(RENDERED), 3, workers=1)
-    simulate_trial(folder, N_PATIENTS, 3, voxels=False)
+    table = simulate_trial(folder, N_PATIENTS, 3, voxels=False)
+    prepared = folder / "prepared"
+    for patient in table["patient"][len(RENDERED) :]:
+        (prepared / f"{patient}.npz").symlink_to(prepared / "SIM-0002.npz")
     return folder
 
 
@@ -226,8 +229,8 @@ def test_sample_is_a_crop_of_image_and_truth_together(trial):
         tumour = truth[0] > 0.9
         if tumour.sum() > 50:
             with_tumour += 1
-            # Soft tissue is about 0.75 of the window, lung 0.1: the truth lies on the tissue.
-            assert image[0][tumour].median() > 0.6
+            # Lung is about 0.1 of the window, tumour 0.4 to 0.75: the truth lies on the tumour.
+            assert image[0][tumour].median() > 0.35
     assert with_tumour >= 3
 
 

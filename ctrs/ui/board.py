@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from ctrs.demo import DEMO_BOARD
+from ctrs.demo.scans import DEMO_BOARD
 from ctrs.response import discordance, discordance_rank, volume_class
 from ctrs.types import Recist, RiskGroup, Zone
 from ctrs.ui import messages, resources

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from ctrs.demo import DEMO_COHORT
+from ctrs.demo.cohort import DEMO_COHORT
 from ctrs.errors import TooFewPatients
 from ctrs.figures import forest_figure, survival_figure
 from ctrs.store import CohortCounts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from ctrs.demo import DEMO_COHORT
+from ctrs.demo.cohort import DEMO_COHORT
 from ctrs.figures import icon_array, placement_figure, score_strip
 from ctrs.response import discordance, volume_class
 from ctrs.store import StoredPair

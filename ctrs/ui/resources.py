@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
-from subprocess import PIPE, Popen
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -14,7 +11,7 @@ import streamlit as st
 from ctrs import places
 from ctrs.assess import Workshop
 from ctrs.config import Config
-from ctrs.demo import build_demo, demo_is_built
+from ctrs.demo.board import build_demo, demo_is_built
 from ctrs.disk_cache import DiskCache
 from ctrs.errors import CtrsError
 from ctrs.model.weights import Card, read_card
@@ -101,27 +98,5 @@ def _build_demo(tools: Workshop) -> None:
         bar.progress(min(share, 1.0), f"First start: {words}…")
 
     with _building():
-        _write_demo_scans(progress)
         build_demo(tools, places.demo_cohort(), places.demo_scans(), progress)
     bar.empty()
-
-
-_WRITE_SCANS = """
-from ctrs import demo, places
-demo.write_demo_scans(places.demo_scans(), lambda *done: print(*done, flush=True))
-"""
-
-
-def _write_demo_scans(progress: Callable[[float, str], None]) -> None:
-    """Make the scans in a process that has no page.
-
-    Streamlit makes the page the main module, and every worker of a pool that is started from here
-    would begin by running it.
-    """
-    command = [sys.executable, "-c", _WRITE_SCANS]
-    with Popen(command, cwd=places.ROOT, stdout=PIPE, text=True) as process:
-        for line in process.stdout or ():
-            share, _, words = line.strip().partition(" ")
-            progress(0.6 * float(share), words)
-    if process.returncode:
-        raise RuntimeError(f"Making the demo scans ended with code {process.returncode}.")
