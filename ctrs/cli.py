@@ -165,10 +165,9 @@ def _simulate(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from ctrs.model.perceive import PerceiveConfig
     from ctrs.model.train import TrainConfig, train
 
-    config = TrainConfig(perceive=PerceiveConfig(steps=options.steps), seed=options.seed)
+    config = TrainConfig(seed=options.seed)
     card = train(
         options.trial,
         options.out,
@@ -265,7 +264,6 @@ def _add_trial_commands(commands: Any) -> None:
     train.add_argument("--out", type=Path, required=True, metavar="WEIGHTS")
     train.add_argument("--perceiver", type=Path, metavar="WEIGHTS", help="take its first network")
     train.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="real scans to paint on")
-    train.add_argument("--steps", type=int, default=2200)
     train.add_argument("--seed", type=int, default=1)
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 

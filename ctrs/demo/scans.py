@@ -1,6 +1,6 @@
 """The scans of the demo board, made on this machine as DICOM: simulated, and the same everywhere.
 
-``python -m ctrs.demo.scans FOLDER PART PARTS`` makes every ``PARTS``-th of those missing.
+``python -m ctrs.demo.scans FOLDER PART PARTS`` makes every ``PARTS``-th, unless it is there.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def write_demo_scans(folder: Path, progress: Progress) -> None:
     Raises:
         RuntimeError: A process failed.
     """
-    total = len(_missing(folder))
+    total = len(_missing(folder, 0, 1))
     if total == 0:
         return
     command = [sys.executable, "-m", "ctrs.demo.scans", str(folder)]
@@ -131,21 +131,23 @@ def _lines(streams: list[IO[str]]) -> Iterator[str]:
                     stream.close()
 
 
-def _missing(folder: Path) -> list[tuple[DemoCase, int]]:
-    return [
-        (case, visit)
-        for case in CASES
-        for visit in (0, 1)
-        if not (folder / case.name / f"{VISITS[visit]}.done").exists()
-    ]
+def _missing(folder: Path, part: int, parts: int) -> list[tuple[DemoCase, int]]:
+    """What one process has to make. Its share is fixed: a late one must not count on what is
+    missing, because others have begun to make it."""
+    share = [(case, visit) for case in CASES for visit in (0, 1)][part::parts]
+    return [job for job in share if not _mark(folder, *job).exists()]
+
+
+def _mark(folder: Path, case: DemoCase, visit: int) -> Path:
+    return folder / case.name / f"{VISITS[visit]}.done"
 
 
 def main(folder: Path, part: int, parts: int) -> None:
     """Make one part of the missing scans; prints a line for each."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    for case, visit in _missing(folder)[part::parts]:
+    for case, visit in _missing(folder, part, parts):
         write_demo_scan(folder, case, visit)
-        (folder / case.name / f"{VISITS[visit]}.done").touch()
+        _mark(folder, case, visit).touch()
         print(case.name, VISITS[visit], flush=True)
 
 

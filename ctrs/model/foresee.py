@@ -17,7 +17,7 @@ class ForeseeConfig:
     """How the second network is trained."""
 
     members: int = 5
-    epochs: int = 220
+    epochs: int = 60
     batch: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 2e-2

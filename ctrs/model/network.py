@@ -90,7 +90,7 @@ def two_windows(image: Tensor) -> Tensor:
 # --- From maps to a few numbers a scan ------------------------------------------------------
 
 MEASURES = ("tumour_ml", "largest_share", "effusion_ml", "lung_ml", "lung_hu", "emphysema_share",
-            "muscle_share", "tumour_hu", "tumour_dark_share", "halo_share")  # fmt: skip
+            "muscle_mm", "tumour_hu", "tumour_dark_share", "halo_share")  # fmt: skip
 
 
 def measure(
@@ -102,7 +102,8 @@ def measure(
         image, lungs, tumour, effusion: (B, 1, Z, Y, X); maps as shares in [0, 1].
 
     Returns:
-        (B, 10) in the order of `MEASURES`; volumes in ml, densities in HU, shares in [0, 1].
+        (B, 10) in the order of `MEASURES`; volumes in ml, densities in HU, shares in [0, 1],
+        muscle as its mean thickness in mm at the sides of the lungs.
     """
     hu = image * (HU_HIGH - HU_LOW) + HU_LOW
 
@@ -113,8 +114,9 @@ def measure(
         return total(values * share) / total(share).clamp_min(1.0)
 
     aerated = lungs * (1 - tumour) * (1 - effusion)
-    wall = (1 - lungs) * (1 - tumour) * (1 - effusion) * (hu > -300)
     muscle = ((hu > MUSCLE_HU[0]) & (hu < MUSCLE_HU[1])).to(hu.dtype)
+    beside, rows = _beside(lungs)
+    edge_mm = 10 * voxel_ml ** (1 / 3)
     near = functional.max_pool3d(tumour, 5, stride=1, padding=2)
     rim = near * (1 - tumour) * lungs
     densest = functional.avg_pool3d(tumour, 9, stride=4).flatten(1).amax(1)
@@ -126,13 +128,26 @@ def measure(
             total(lungs) * voxel_ml,
             mean(hu, aerated),
             mean((hu < EMPHYSEMA_HU).to(hu.dtype), aerated),
-            mean(muscle, wall),
+            total(muscle * beside) / (2 * rows).clamp_min(1.0) * edge_mm,
             mean(hu, tumour),
             mean((hu < 22).to(hu.dtype), tumour),
             mean(((hu > -750) & (hu < -300)).to(hu.dtype), rim),
         ],
         dim=1,
     )
+
+
+def _beside(lungs: Tensor) -> tuple[Tensor, Tensor]:
+    """What lies outside the lungs to the left and right, in the rows that hold lung.
+
+    The chest wall, without the heart and the vessels that lie between the lungs.
+
+    Returns:
+        (B, 1, Z, Y, X) of 0 and 1; and how many rows hold lung, (B,).
+    """
+    left, right = lungs.cumsum(-1) == 0, lungs.flip(-1).cumsum(-1).flip(-1) == 0
+    held = lungs.amax(-1, keepdim=True) > 0
+    return ((left | right) & held).to(lungs.dtype), held.flatten(1).sum(1).to(lungs.dtype)
 
 
 def pool(features: Tensor, lungs: Tensor, tumour: Tensor) -> Tensor:
@@ -161,7 +176,7 @@ def describe_pair(baseline: Tensor, follow_up: Tensor) -> Tensor:
                 torch.log(lung.clamp_min(100) / 4000),
                 lung_hu / 100,
                 emphysema * 5,
-                muscle * 4,
+                muscle / 5,
                 hu / 50,
                 dark * 2,
                 halo * 2,

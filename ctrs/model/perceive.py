@@ -22,14 +22,44 @@ CROP = (72, 72, 88)  # voxels, (z, y, x); multiples of 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerceiveConfig:
-    """How the first network is trained."""
+class Phase:
+    """A part of the training with its own learning rate, from warm-up to zero."""
 
-    steps: int = 3000
+    name: str  # of its checkpoint
+    steps: int
+    learning_rate: float
+    fluid_share: float  # of samples taken around pleural fluid
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceiveConfig:
+    """How the first network is trained.
+
+    Fluid is in one patient of five and far from most tumours: learnt along with the tumours
+    it came out as an empty map, so it has a phase of its own.
+    """
+
+    phases: tuple[Phase, ...] = (
+        Phase(name="tumour", steps=2200, learning_rate=2e-3, fluid_share=0.0),
+        Phase(name="fluid", steps=450, learning_rate=1e-3, fluid_share=0.4),
+    )
     batch: int = 2
-    learning_rate: float = 2e-3
-    background_share: float = 0.4  # of samples, where there are real backgrounds
-    save_every: int = 250
+    background_share: float = 0.4  # of the other samples, where there are real backgrounds
+    save_every: int = 50
+
+
+@dataclass(frozen=True)
+class Material:
+    """What samples are drawn from.
+
+    Attributes:
+        fluid: Scans with pleural fluid: patient and visit.
+    """
+
+    trial: Path
+    patients: list[str]
+    fluid: list[tuple[str, int]]
+    backgrounds: list[Background]
 
 
 class Sample(NamedTuple):
@@ -44,32 +74,48 @@ def train_perceiver(
     trial: Path,
     patients: list[str],
     backgrounds: list[Background],
-    checkpoint: Path,
+    checkpoints: Path,
     device: torch.device,
     config: PerceiveConfig,
     seed: int,
     progress: Callable[[str], None],
 ) -> Perceiver:
-    """Train, or go on from ``checkpoint``; the same seed gives the same network."""
+    """Train phase by phase, or go on from the ``checkpoints``; the same seed, the same network."""
     torch.manual_seed(seed)
     net = Perceiver()
     place(net, device)
-    optimiser = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-4)
+    material = Material(trial, patients, _with_fluid(trial, patients), backgrounds)
+    for phase in config.phases:
+        _train_phase(net, phase, material, checkpoints, device, config, seed, progress)
+    return net.eval()
+
+
+def _train_phase(
+    net: Perceiver,
+    phase: Phase,
+    material: Material,
+    checkpoints: Path,
+    device: torch.device,
+    config: PerceiveConfig,
+    seed: int,
+    progress: Callable[[str], None],
+) -> None:
+    optimiser = torch.optim.AdamW(net.parameters(), phase.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=config.steps + 1, pct_start=0.1
+        optimiser, phase.learning_rate, total_steps=phase.steps + 1, pct_start=0.1
     )
-    start = _resume(checkpoint, net, optimiser, schedule)
     loss_of = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0, batch=True)
+    checkpoint = checkpoints / f"{phase.name}.pt"
+    start = _resume(checkpoint, net, optimiser, schedule)
     running = 0.0
-    for step in range(start, config.steps):
-        batch = _batch(trial, patients, backgrounds, config, seed, step)
+    for step in range(start, phase.steps):
+        batch = _batch(material, phase, config, seed, step)
         loss = _step(net, optimiser, loss_of, Sample(*(t.to(device) for t in batch)))
         schedule.step()
         running = 0.98 * running + 0.02 * loss if step > start else loss
-        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-            progress(f"perceive {step + 1}/{config.steps}: loss {running:.3f}")
+        if (step + 1) % config.save_every == 0 or step + 1 == phase.steps:
+            progress(f"{phase.name} {step + 1}/{phase.steps}: loss {running:.3f}")
             _save(checkpoint, step + 1, net, optimiser, schedule)
-    return net.eval()
 
 
 def _step(
@@ -122,32 +168,40 @@ def _resume(
 # --- Samples --------------------------------------------------------------------------------
 
 
+def _with_fluid(trial: Path, patients: list[str]) -> list[tuple[str, int]]:
+    """Scans with at least 50 ml of pleural fluid."""
+    voxels = 50 / 0.027 * 255
+    return [
+        (patient, visit)
+        for patient in patients
+        for visit, fluid in enumerate(load_prepared(trial, patient, "effusion")["effusion"])
+        if fluid.sum(dtype=np.int64) > voxels
+    ]
+
+
 def _batch(
-    trial: Path,
-    patients: list[str],
-    backgrounds: list[Background],
-    config: PerceiveConfig,
-    seed: int,
-    step: int,
+    material: Material, phase: Phase, config: PerceiveConfig, seed: int, step: int
 ) -> Sample:
     rng = np.random.default_rng([seed, step])
-    samples = [_sample(trial, patients, backgrounds, config, rng) for _ in range(config.batch)]
+    samples = [_sample(material, phase, config, rng) for _ in range(config.batch)]
     images, truths, learns = zip(*samples, strict=True)
     return Sample(torch.stack(images), torch.stack(truths), torch.stack(learns))
 
 
 def _sample(
-    trial: Path,
-    patients: list[str],
-    backgrounds: list[Background],
-    config: PerceiveConfig,
-    rng: np.random.Generator,
+    material: Material, phase: Phase, config: PerceiveConfig, rng: np.random.Generator
 ) -> Sample:
-    if backgrounds and rng.random() < config.background_share:
-        whole = _on_background(backgrounds[int(rng.integers(len(backgrounds)))], rng)
+    around = 0  # the map around which the crop lies: tumour
+    if material.fluid and phase.fluid_share and rng.random() < phase.fluid_share:
+        patient, visit = material.fluid[int(rng.integers(len(material.fluid)))]
+        whole, around = _simulated(material.trial, patient, visit), 1
+    elif material.backgrounds and rng.random() < config.background_share:
+        chosen = material.backgrounds[int(rng.integers(len(material.backgrounds)))]
+        whole = _on_background(chosen, rng)
     else:
-        whole = _simulated(trial, patients[int(rng.integers(len(patients)))], rng)
-    z, y, x = _crop(whole.truth[0].numpy(), rng)
+        patient = material.patients[int(rng.integers(len(material.patients)))]
+        whole = _simulated(material.trial, patient, int(rng.integers(2)))
+    z, y, x = _crop(whole.truth[around].numpy(), rng)
     image, truth, learn = (part[:, z, y, x] for part in whole)
     if rng.random() < 0.5:
         image, truth, learn = (part.flip(-1) for part in (image, truth, learn))
@@ -162,18 +216,17 @@ def _on_background(background: Background, rng: np.random.Generator) -> Sample:
     return Sample(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
 
 
-def _simulated(trial: Path, patient: str, rng: np.random.Generator) -> Sample:
+def _simulated(trial: Path, patient: str, visit: int) -> Sample:
     arrays = load_prepared(trial, patient)
-    visit = int(rng.integers(2))
     image = torch.from_numpy(arrays["image"][visit].astype(np.float32) / 255)[None]
     maps = np.stack([arrays[name][visit] for name in ("tumour", "effusion")])
     return Sample(image, torch.from_numpy(maps.astype(np.float32) / 255), torch.ones_like(image))
 
 
-def _crop(tumour: Array, rng: np.random.Generator) -> list[slice]:
-    """A box of `CROP`, in two of three cases around some voxel of tumour."""
-    shape = tumour.shape
-    voxels = np.argwhere(tumour > 0.5)
+def _crop(truth: Array, rng: np.random.Generator) -> list[slice]:
+    """A box of `CROP`, in two of three cases around some voxel of tumour or fluid."""
+    shape = truth.shape
+    voxels = np.argwhere(truth > 0.5)
     if len(voxels) and rng.random() < 0.67:
         centre = voxels[int(rng.integers(len(voxels)))] + rng.integers(-20, 21, 3)
     else:

@@ -83,7 +83,7 @@ def train(
             trial,
             list(table.index[table["split"] == "train"]),
             load_backgrounds(backgrounds) if backgrounds else [],
-            out / "checkpoints" / "perceiver.pt",
+            out / "checkpoints",
             on,
             config.perceive,
             config.seed,

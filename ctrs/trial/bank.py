@@ -100,7 +100,7 @@ def _bytes(share: Array) -> Bytes:
     return np.rint(share * 255).astype(np.uint8)
 
 
-def load_prepared(folder: Path, patient: str) -> dict[str, Bytes]:
-    """The arrays of one patient, first axis baseline and follow-up."""
+def load_prepared(folder: Path, patient: str, *names: str) -> dict[str, Bytes]:
+    """The arrays of one patient, all or those named; first axis baseline and follow-up."""
     with np.load(folder / "prepared" / f"{patient}.npz", allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return {name: arrays[name] for name in names or arrays.files}
