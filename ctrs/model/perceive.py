@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from monai.losses.dice import DiceCELoss
+from monai.losses.dice import DiceLoss
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,6 +18,7 @@ from ctrs.trial.backgrounds import Background, paint_background
 from ctrs.trial.bank import load_prepared
 from ctrs.types import Array
 
+ENTROPY_WEIGHT = 5.0  # brings both terms to the same size
 CROP = (72, 72, 88)  # voxels, (z, y, x); multiples of 8
 
 
@@ -35,8 +36,8 @@ class Phase:
 class PerceiveConfig:
     """How the first network is trained.
 
-    Fluid is in one patient of five and far from most tumours: learnt along with the tumours
-    it came out as an empty map, so it has a phase of its own.
+    Fluid is in one patient of five and far from most tumours, so it has a phase of its own in
+    which it is looked for on purpose.
     """
 
     phases: tuple[Phase, ...] = (
@@ -104,13 +105,13 @@ def _train_phase(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, phase.learning_rate, total_steps=phase.steps + 1, pct_start=0.1
     )
-    loss_of = DiceCELoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0, batch=True)
+    dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0, batch=True)
     checkpoint = checkpoints / f"{phase.name}.pt"
     start = _resume(checkpoint, net, optimiser, schedule)
     running = 0.0
     for step in range(start, phase.steps):
         batch = _batch(material, phase, config, seed, step)
-        loss = _step(net, optimiser, loss_of, Sample(*(t.to(device) for t in batch)))
+        loss = _step(net, optimiser, dice, Sample(*(t.to(device) for t in batch)))
         schedule.step()
         running = 0.98 * running + 0.02 * loss if step > start else loss
         if (step + 1) % config.save_every == 0 or step + 1 == phase.steps:
@@ -119,13 +120,17 @@ def _train_phase(
 
 
 def _step(
-    net: Perceiver, optimiser: torch.optim.Optimizer, loss_of: DiceCELoss, batch: Sample
+    net: Perceiver, optimiser: torch.optim.Optimizer, dice: DiceLoss, batch: Sample
 ) -> float:
     with torch.autocast(batch.image.device.type, torch.bfloat16):
         logits = net(batch.image.contiguous(memory_format=torch.channels_last_3d)).logits
     # Where nothing may be learnt the answer is fixed at "surely nothing", and so is the truth.
     learn = batch.learn
-    loss: Tensor = loss_of(logits.float() * learn - 12.0 * (1 - learn), batch.truth * learn)
+    answer, truth = logits.float() * learn - 12.0 * (1 - learn), batch.truth * learn
+    # Each map is a question of its own. (MONAI's DiceCELoss sets them against each other, and a
+    # map that has once become empty gets no gradient from Dice: so cross-entropy beside it.)
+    entropy = functional.binary_cross_entropy_with_logits(answer, truth)
+    loss: Tensor = dice(answer, truth) + ENTROPY_WEIGHT * entropy
     optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
