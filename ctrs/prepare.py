@@ -86,7 +86,6 @@ def downsample(hu: Array, spacing: Triple, new_spacing: Triple) -> tuple[Array, 
         first voxel of ``hu``, ``(z, y, x)``.
     """
     image = sitk.GetImageFromArray(hu)  # sitk reads (z, y, x) arrays as x, y, z images
-    image.SetSpacing(spacing[::-1])
     factors = [max(1, int(new / old)) for old, new in zip(spacing, new_spacing, strict=True)]
     shrunk = sitk.BinShrink(image, factors[::-1])
     # ITK leaves the centre of the first bin where the first voxel was: put it where it is.

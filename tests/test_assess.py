@@ -228,7 +228,7 @@ def test_pair_is_prepared_in_its_order(scans, workshop):
     assert (before.image != after.image).any()
 
 
-# --- Identity ---------------------------------------------------------------------------------------
+# --- Identity ---------------------------------------------------------------------------------
 
 
 def test_nobodys_name_is_in_what_is_kept(scans, workshop, tmp_path):

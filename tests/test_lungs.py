@@ -49,7 +49,9 @@ def test_height_is_from_base_to_apex():
 
 
 def test_smaller_side_is_the_share_of_the_left_lung():
-    assert described(chest()).smaller_side == pytest.approx(LEFT.ml / (LEFT.ml + RIGHT.ml), abs=0.01)
+    assert described(chest()).smaller_side == pytest.approx(
+        LEFT.ml / (LEFT.ml + RIGHT.ml), abs=0.01
+    )
 
 
 def test_neither_trachea_nor_bowel_gas_nor_table_nor_room_is_lung():

@@ -174,9 +174,7 @@ def test_trial_is_predicted_as_single_pairs_are(trial, trained, tmp_path):
     _, out = trained
     ensemble = load_ensemble(out, "cpu")
     shutil.copy(out / "checkpoints" / "seen.npz", tmp_path / "seen.npz")
-    table, predictions = predict_trial(
-        trial, ensemble, cache=tmp_path / "seen.npz", progress=print
-    )
+    table, predictions = predict_trial(trial, ensemble, cache=tmp_path / "seen.npz", progress=print)
     assert tuple(table.index[:2]) == RENDERED
     assert len(predictions) == N_PATIENTS
     arrays = np.load(trial / "prepared" / "SIM-0002.npz")

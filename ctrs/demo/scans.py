@@ -50,7 +50,7 @@ CASES = (
     DemoCase("DEMO-1", 66, "Stable by RECIST; necrotic primary, fluid, emphysema"),
     DemoCase("DEMO-2", 1433, "Larger at 12 weeks with a hazy rim: pseudoprogression in the making"),
     DemoCase("DEMO-3", 37, "Partial response"),
-    DemoCase("DEMO-4", 223, "Stable disease, small tumour"),
+    DemoCase("DEMO-4", 223, "Stable by RECIST; tumour volume nearly halved"),
     DemoCase("DEMO-5", 107, "Export interrupted: slices are missing", lost_slices=(40, 41, 60)),
     DemoCase("DEMO-6", 212, "Follow-up scan ends in the middle of the lungs", kept_share=0.55),
 )

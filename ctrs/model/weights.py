@@ -35,6 +35,7 @@ class Card:
             spread; measured on held-out training patients.
         ood_distances: 101 percentiles (0-100) of the training pairs' distance from the usual.
         checksums: sha256 by file name.
+        remarks: What else somebody who makes the weights again should know.
         metrics: Measured on patients that nothing was trained or tuned on.
     """
 
@@ -51,6 +52,7 @@ class Card:
     prepare_version: str
     checksums: dict[str, str]
     metrics: dict[str, Any] = field(default_factory=dict)
+    remarks: str = ""
     format: int = FORMAT
 
 

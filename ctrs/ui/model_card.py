@@ -45,6 +45,7 @@ def _facts(facts: Card) -> pd.DataFrame:
         "Version": facts.version,
         "Trained on": facts.trained_on,
         "Made by": facts.command,
+        "Remarks": facts.remarks or "none",
         "Seed": str(facts.seed),
         "Commit": facts.commit,
         "Networks in the ensemble": str(facts.members),
