@@ -27,7 +27,7 @@ from ctrs.store import ScanFacts, Store
 from ctrs.types import Inventory, PreparedScan, ResponseScore, ScanPair, Volume
 from ctrs.volume_cache import VolumeCache
 
-STAGES = ("read", "check", "prepare", "infer")
+STAGES = ("read", "check", "prepare", "load", "infer")
 Progress = Callable[[str], None]
 
 
@@ -136,9 +136,11 @@ def _score(pair: ScanPair, workshop: Workshop, clock: _Clock) -> ResponseScore:
     with clock.stage("prepare"):
         prepared = prepare_pair(pair, workshop)
         findings = check_pair(pair, (prepared[0][1], prepared[1][1]), workshop.config)
+    with clock.stage("load"):  # the first time in a process: torch and the weights
+        model = workshop.model()
     with clock.stage("infer"):
         scans = (prepared[0][0], prepared[1][0])
-        return score(pair, scans, findings, workshop.model(), workshop.config)
+        return score(pair, scans, findings, model, workshop.config)
 
 
 def prepare_pair(

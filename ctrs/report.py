@@ -46,7 +46,7 @@ def _series_json(series: Series) -> dict[str, Any]:
 def assessment_json(assessment: Assessment) -> dict[str, Any]:
     """An assessed pair: the answer, how it came about, and from what."""
     pair = assessment.pair
-    seconds = dict.fromkeys(("read", "check", "prepare", "infer", "explain"), 0.0)
+    seconds = dict.fromkeys(("read", "check", "prepare", "load", "infer", "explain"), 0.0)
     return {
         **score_json(assessment.score),
         "interval_days": pair.interval_days,

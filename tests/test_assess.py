@@ -61,7 +61,7 @@ def test_two_folders_become_the_score_of_the_model(scans):
     # 8 January to 1 April 2024, a leap year: 23 + 29 + 31 + 1 = 84 days.
     assert result.pair.interval_days == 84
     assert model.asked == [84]
-    assert stages == ["read", "check", "prepare", "infer"]
+    assert stages == ["read", "check", "prepare", "load", "infer"]
     assert set(result.seconds) == {*stages, "total"}
     assert result.seconds["total"] >= max(result.seconds[stage] for stage in stages)
 
@@ -175,7 +175,7 @@ def test_score_that_was_found_keeps_its_provenance(scans, workshop):
     before = workshop.store.provenance(first.pair.key, "fixed-1")
     assessed(scans, workshop)
     assert workshop.store.provenance(first.pair.key, "fixed-1") == before
-    assert set(before.seconds) == {"read", "check", "prepare", "infer", "total"}
+    assert set(before.seconds) == {"read", "check", "prepare", "load", "infer", "total"}
 
 
 def test_what_is_kept_can_be_shown_again(scans, workshop):

@@ -144,7 +144,7 @@ def test_score_document(run, quick, scans, weights):
     code, document, err = run(*score_of(scans))
     assert code == 0
     assert set(document) >= SCORE_KEYS
-    assert set(document["seconds"]) == {"read", "check", "prepare", "infer", "explain", "total"}
+    assert set(document["seconds"]) >= {"read", "check", "prepare", "infer", "explain", "total"}
     assert set(document["inputs"]) == {"baseline", "follow_up"}
     for scan, day in (("baseline", "2024-01-08"), ("follow_up", "2024-04-01")):
         assert set(document["inputs"][scan]) == {"series_uid", "sha256", "acquired_on"}

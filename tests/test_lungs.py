@@ -62,6 +62,20 @@ def test_neither_trachea_nor_bowel_gas_nor_table_nor_room_is_lung():
     assert not lungs[~outside].any()
 
 
+def test_much_bowel_gas_is_not_lung():
+    volume = chest()
+    gas = np.zeros(volume.hu.shape, bool)
+    gas[2:9, 30:54, 60:84] = True  # 7 * 24 * 24 voxels of 27 mm³: 109 ml
+    volume.hu[gas] = phantoms.AIR
+    assert not lungs_of(volume)[gas].any()
+
+
+def test_mattress_as_dense_as_lung_is_not_lung():
+    volume = chest()
+    volume.hu[:, 78:82] = -900  # from edge to edge under the patient
+    assert not lungs_of(volume)[:, 78:82].any()
+
+
 def test_nodule_inside_is_lung():
     volume = chest()
     # Voxel of the nodule's centre: z (40 + 150) / 3, y (-20 + 125) / 3, x (-70 + 186) / 3.

@@ -67,13 +67,13 @@ def demo_protocol(case: DemoCase, visit: int) -> Protocol:
     """A plain chest protocol, coarse enough to be made while somebody waits."""
     noise = (13.0, 15.0)[visit]
     return Protocol(
-        spacing=(3.0, 1.8, 1.8),
+        spacing=(3.0, 2.0, 2.0),
         kernel="B40f",
         manufacturer="Simulated",
         sharpness=0.9,
         noise_hu=noise,
         enhancement=(95.0, 110.0)[visit],
-        field_mm=380.0,
+        field_mm=370.0,
     )
 
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from captum.attr import IntegratedGradients
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -127,6 +126,8 @@ class Ensemble:
             For each scan, shape of its ``image``: how much the tumour or fluid in each voxel
             raised (positive) or lowered (negative) the predicted survival.
         """
+        from captum.attr import IntegratedGradients  # brings matplotlib: only if asked for
+
         scans = (baseline, follow_up)
         seen = [self._perceive(scan) for scan in scans]
         days = torch.tensor([float(interval_days)])

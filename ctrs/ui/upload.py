@@ -33,6 +33,7 @@ _STAGES = dict(
             "Reading both scans: sorting the files, checking the slices…",
             "Checking that the two scans belong together…",
             "Finding the lungs in both scans…",
+            "Loading the model (once after each start, some seconds)…",
             "The networks are looking at both scans…",
         ),
         strict=True,
