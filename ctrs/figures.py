@@ -298,13 +298,14 @@ def _add_twelve_month_mark(figure: go.Figure, predicted: PredictedCurve) -> None
 
 def _add_end_labels(figure: go.Figure, ends: dict[str, tuple[float, str]], at: float) -> None:
     """Name the curves where they end, the names kept apart where the curves are not."""
-    below = 1.2
-    for text, (survival, colour) in sorted(ends.items(), key=lambda item: -item[1][0]):
-        below = min(survival, below - 0.22)
+    at_least = 0.1
+    for text, (survival, colour) in sorted(ends.items(), key=lambda item: item[1][0]):
+        height = max(survival, at_least)
+        at_least = height + 0.3  # three lines of text
         figure.add_annotation(
             text=f"{_coloured('——' if colour == BLUE else '– –', colour)} {text}",
             x=at,
-            y=max(below, 0.08),
+            y=height,
             xanchor="left",
             xshift=8,
             align="left",

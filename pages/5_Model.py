@@ -32,9 +32,10 @@ st.subheader("What the number means", anchor=False)
 st.markdown(
     """
     The predicted chance of being alive **12 months after the follow-up CT**. Higher = lives
-    longer. The interval in brackets holds the model's own doubt, 90 % of it; it does not cover
-    what the simulation got wrong. The number does not say whether a treatment works, and two
-    patients with one number can have very different lives ahead.
+    longer. The interval in brackets is wide: it was made to hold the true chance of nine in ten
+    simulated patients (measured below), and does not cover what the simulation got wrong. The
+    number does not say whether a treatment works, and two patients with one number can have very
+    different lives ahead.
     """
 )
 

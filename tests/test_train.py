@@ -1,6 +1,8 @@
 """Training end to end on a handful of patients: it runs, it resumes, and it repeats itself."""
 
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from ctrs.model import train as train_module
 from ctrs.model.ensemble import Seen, load_ensemble
 from ctrs.model.foresee import Cases, ForeseeConfig, _calibrated, _mean_logits, train_foreseers
 from ctrs.model.network import EDGES_MONTHS
-from ctrs.model.perceive import PerceiveConfig
+from ctrs.model.perceive import Material, PerceiveConfig, Phase
 from ctrs.model.train import TrainConfig, predict_trial, read_trial, train
 from ctrs.model.weights import FORESEERS, PERCEIVER, checksum
 from ctrs.trial.backgrounds import Background
@@ -21,7 +23,14 @@ from ctrs.trial.bank import simulate_trial
 from ctrs.types import PreparedScan
 
 TINY = TrainConfig(
-    perceive=PerceiveConfig(steps=2, batch=1, save_every=1),
+    perceive=PerceiveConfig(
+        phases=(
+            Phase(name="tumour", steps=2, learning_rate=2e-3, fluid_share=0.0),
+            Phase(name="fluid", steps=1, learning_rate=1e-3, fluid_share=0.5),
+        ),
+        batch=1,
+        save_every=1,
+    ),
     foresee=ForeseeConfig(members=2, epochs=3),
     seed=5,
 )
@@ -109,19 +118,20 @@ def test_same_seed_gives_the_same_weights(trial, trained, tmp_path):
 
 
 def test_first_network_repeats_itself_and_goes_on_from_its_checkpoint(trial, tmp_path):
-    def weights(checkpoint, progress):
+    def weights(name, progress):
+        checkpoints = tmp_path / name
+        checkpoints.mkdir(exist_ok=True)
         net = perceive_module.train_perceiver(
-            trial, list(RENDERED), [], checkpoint, torch.device("cpu"), TINY.perceive, 5, progress
+            trial, list(RENDERED), [], checkpoints, torch.device("cpu"), TINY.perceive, 5, progress
         )
         return net.state_dict()
 
-    whole = weights(tmp_path / "whole.pt", print)
+    whole = weights("whole", print)
     with pytest.raises(InterruptedError):
-        weights(tmp_path / "stopped.pt", power_cut())
+        weights("stopped", power_cut())
     says = []
-    torch.manual_seed(99)
-    resumed = weights(tmp_path / "stopped.pt", says.append)
-    assert [words.split(":")[0] for words in says] == ["perceive 2/2"]
+    resumed = weights("stopped", says.append)
+    assert [words.split(":")[0] for words in says] == ["tumour 2/2", "fluid 1/1"]
     for name, tensor in whole.items():
         assert torch.equal(tensor, resumed[name]), name
 
@@ -195,6 +205,18 @@ def test_trial_is_predicted_as_single_pairs_are(trial, trained, tmp_path):
     )
 
 
+def test_first_network_may_be_taken_from_other_weights(trial, trained, monkeypatch, tmp_path):
+    card, out = trained
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(out / "checkpoints" / "seen.npz", tmp_path / "checkpoints" / "seen.npz")
+    monkeypatch.setattr(train_module, "train_perceiver", None)  # would be no function to call
+    again = train(
+        trial, tmp_path, perceiver_from=out, device="cpu", config=TINY, command="test",
+        progress=print,
+    )  # fmt: skip
+    assert again.checksums[PERCEIVER] == card.checksums[PERCEIVER]
+
+
 # --- The table --------------------------------------------------------------------------------
 
 
@@ -214,12 +236,17 @@ def test_missing_columns_are_named(tmp_path):
 # --- Samples of the first network ---------------------------------------------------------------
 
 
+TUMOUR, FLUID = TINY.perceive.phases
+
+
+def drawn(material, phase, seed, n=1, config=TINY.perceive):
+    rng = np.random.default_rng(seed)
+    return [perceive_module._sample(material, phase, config, rng) for _ in range(n)]
+
+
 def test_sample_is_a_crop_of_image_and_truth_together(trial):
-    rng = np.random.default_rng(4)
-    config = PerceiveConfig(steps=1)
     with_tumour = 0
-    for _ in range(6):
-        image, truth, learn = perceive_module._sample(trial, ["SIM-0001"], [], config, rng)
+    for image, truth, learn in drawn(Material(trial, ["SIM-0001"], [], []), TUMOUR, 4, n=6):
         assert image.shape == learn.shape == (1, *CROP)
         assert truth.shape == (2, *CROP)
         assert 0 <= image.min() <= image.max() <= 1
@@ -236,21 +263,47 @@ def test_outlined_tumour_of_a_real_scan_is_not_learnt(quick):
     shape = (104, 88, 120)
     lungs, ignore = np.zeros(shape, bool), np.zeros(shape, bool)
     lungs[20:90, 20:70, 15:55] = True
-    ignore[40:60] = True
+    ignore[:, :, :60] = True
     background = Background(np.where(lungs, -850, 30).astype(np.float32), lungs, ignore, (3.0,) * 3)
+    material = Material(Path("none"), [], [], [background])
     config = PerceiveConfig(background_share=1.0)
-    image, _, learn = perceive_module._sample(
-        None, [], [background], config, np.random.default_rng(1)
-    )
-    assert image.shape == learn.shape
-    assert set(learn.unique().tolist()) == {0.0, 1.0}
+    shares = [float(s.learn.mean()) for s in drawn(material, TUMOUR, 1, n=6, config=config)]
+    assert min(shares) < 0.9
+    assert max(shares) > 0.1
+
+
+@pytest.fixture
+def wet(tmp_path):
+    """A patient with 60 ml of fluid at follow-up, as bright as nothing else, and none before."""
+    shape = (2, 104, 88, 120)
+    arrays = {name: np.zeros(shape, np.uint8) for name in ("image", "lungs", "tumour", "effusion")}
+    arrays["effusion"][1, 5:18, 60:73, 90:104] = 255  # 13 * 13 * 14 voxels of 27 mm³: 63.9 ml
+    arrays["effusion"][0, 5:18, 60:73, 90:100] = 255  # 45.6 ml are not worth looking for
+    arrays["image"][1] = arrays["effusion"][1]
+    (tmp_path / "prepared").mkdir()
+    np.savez(tmp_path / "prepared" / "WET.npz", **arrays)
+    return tmp_path
+
+
+def test_fluid_is_looked_for_where_it_is(wet, quick):
+    fluid = perceive_module._with_fluid(wet, ["WET"])
+    assert fluid == [("WET", 1)]
+    share = {}
+    for phase in (TUMOUR, replace(FLUID, fluid_share=1.0)):
+        samples = drawn(Material(wet, ["WET"], fluid, []), phase, 2, n=12)
+        share[phase.name] = np.mean([float(s.truth[1].max()) for s in samples])
+        for image, truth, _ in samples:
+            if truth[1].max() == 1 and image.max() > 0.8:
+                assert image[0][truth[1] == 1].mean() > 5 * image[0][truth[1] == 0].mean()
+    assert share["fluid"] > share["tumour"]
+    assert share["fluid"] > 0.6
 
 
 def test_samples_depend_on_seed_and_step_alone(trial):
-    config = PerceiveConfig(steps=1, batch=1)
+    material = Material(trial, list(RENDERED), [], [])
 
     def batch(seed, step):
-        return perceive_module._batch(trial, list(RENDERED), [], config, seed, step).image
+        return perceive_module._batch(material, TUMOUR, TINY.perceive, seed, step).image
 
     assert torch.equal(batch(1, 4), batch(1, 4))
     assert not torch.equal(batch(1, 4), batch(1, 5))

@@ -25,6 +25,11 @@ _WORDS = {
     "logrank_p": "log-rank p", "hr_high_vs_low": "hazard ratio, high over low risk",
     "survival_12m": "alive at 12 months", "randomisation_ssim": "likeness after randomisation",
     "deletion_vs_random": "deletion against random", "baseline_diameter": "baseline diameter",
+    "alive": "share", "simulation": "against the simulation's truth",
+    "interval_90_holds_truth": "share of 90 % intervals that hold it",
+    "median_interval_width": "median width of the interval",
+    "survival_12m_rank_correlation_with_truth": "rank correlation of the score with it",
+    "tumour_volume_concordance_correlation": "agreement of tumour volume (concordance)",
 }  # fmt: skip
 
 

@@ -184,7 +184,7 @@ def show_reading(file: PatientFile) -> None:
     change = file.tumour_change
     st.markdown("Conventional reading")
     st.markdown(f"RECIST: **{messages.RECIST[recist]}**{_diameters(file.response)}")
-    st.markdown(f"Tumour volume: **{messages.volume_change(change)}**")
+    st.markdown(f"Tumour volume change (TVC): **{messages.volume_change(change)}**")
     if file.score and file.score.risk_group and recist is not Recist.NE:
         volume = volume_class(float("nan") if change is None else change)
         words = discordance(recist, volume, file.score.risk_group)
@@ -214,7 +214,7 @@ def show_facts(score: ResponseScore) -> None:
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["Baseline", "Follow-up"])
     change = measured_change(score)
     st.table(table, border="horizontal")
-    st.markdown(f":small[Change of the tumour volume: {messages.volume_change(change)}]")
+    st.markdown(f":small[Change by the model: {messages.volume_change(change)}]")
 
 
 def _fact(baseline: float, follow_up: float, unit: str) -> list[str]:
