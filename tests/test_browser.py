@@ -83,7 +83,7 @@ def test_from_two_real_folders_to_the_number_that_the_core_computes(page, url, r
     button.click()
     expected = number_without_the_app(real_pair)
     expect(page.get_by_text(expected).first).to_be_visible(timeout=120_000)
-    page.get_by_role("link", name="Open").first.click()
+    page.get_by_role("link", name="with both scans").click()
     expect(page.get_by_role("heading", name="Patient", exact=True)).to_be_visible(timeout=30_000)
     expect(page.get_by_text(expected).first).to_be_visible(timeout=60_000)
 
@@ -93,4 +93,4 @@ def number_without_the_app(pair):
     workshop = Workshop(config=Config(), model_version=card.version, model=lambda: card)
     score = assess(*pair, workshop).score
     low, high = score.interval_90
-    return f"{score.survival_12m:.0%} ({low:.0%}–{high:.0%})".replace("%–", "–").replace("%)", ")")
+    return f"{100 * score.survival_12m:.0f} % ({100 * low:.0f}–{100 * high:.0f})"

@@ -290,13 +290,13 @@ def test_fluid_is_looked_for_where_it_is(wet, quick):
     assert fluid == [("WET", 1)]
     share = {}
     for phase in (TUMOUR, replace(FLUID, fluid_share=1.0)):
-        samples = drawn(Material(wet, ["WET"], fluid, []), phase, 2, n=12)
+        samples = drawn(Material(wet, ["WET"], fluid, []), phase, 2, n=30)
         share[phase.name] = np.mean([float(s.truth[1].max()) for s in samples])
         for image, truth, _ in samples:
             if truth[1].max() == 1 and image.max() > 0.8:
                 assert image[0][truth[1] == 1].mean() > 5 * image[0][truth[1] == 0].mean()
-    assert share["fluid"] > share["tumour"]
-    assert share["fluid"] > 0.6
+    # In two of three samples near some fluid; else anywhere, and half of the time before.
+    assert share["fluid"] > share["tumour"] + 0.2
 
 
 def test_samples_depend_on_seed_and_step_alone(trial):
