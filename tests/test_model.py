@@ -103,8 +103,7 @@ def test_measures_of_a_few_voxels_by_hand():
     hu = torch.full(shape, -850.0)
     lungs, tumour, effusion = torch.zeros(shape), torch.zeros(shape), torch.zeros(shape)
     lungs[..., :4, :, :] = 1  # 4 * 110 = 440 voxels
-    hu[..., 4:, :, :] = 50.0  # the wall is muscle …
-    hu[..., 8, :, :] = -100.0  # … and 110 of its 550 voxels are fat
+    hu[..., 4:, :, :] = 50.0  # muscle above the lungs
     hu[..., 0, 0, :] = -970.0  # 11 voxels of emphysema
     tumour[..., 2, 5, 5], hu[..., 2, 5, 5] = 1.0, 30.0
     tumour[..., 2, 5, 6], hu[..., 2, 5, 6] = 0.5, 10.0  # half covered, and dark
@@ -124,7 +123,7 @@ def test_measures_of_a_few_voxels_by_hand():
         "lung_ml": 440 * 0.027,
         "lung_hu": air,
         "emphysema_share": 11 / 427.5,
-        "muscle_share": 440 / 550,
+        "muscle_mm": 0.0,  # every row is lung from side to side
         "tumour_hu": (30 + 0.5 * 10) / 1.5,
         "tumour_dark_share": 0.5 / 1.5,
         "halo_share": 1 / halo_rim(lungs, tumour),
@@ -132,6 +131,19 @@ def test_measures_of_a_few_voxels_by_hand():
     }
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(value, rel=2e-4), name
+
+
+def test_muscle_is_measured_beside_the_lungs_and_not_between_them():
+    shape = (1, 1, 9, 10, 12)
+    hu, lungs, nothing = torch.full(shape, 50.0), torch.zeros(shape), torch.zeros(shape)
+    lungs[..., 1:3, 1:4, 3:5] = 1  # the right lung: 2 x 3 rows, columns 3 and 4
+    lungs[..., 1:3, 1:4, 7:10] = 1  # the left lung: columns 7 to 9; the heart is 5 and 6
+    hu[lungs > 0] = -850.0
+    hu[..., 0] = -1000.0  # air, then muscle in columns 1 and 2; on the left in column 10,
+    hu[..., 11] = -100.0  # and fat outside it
+    found = measure((hu + 1000) / 1400, lungs, nothing, nothing, 0.027)[0]
+    # Per row 2 voxels of muscle on the right and 1 on the left: 1.5 voxels of 3 mm a side.
+    assert float(found[MEASURES.index("muscle_mm")]) == pytest.approx(4.5, rel=1e-4)
 
 
 def halo_rim(lungs, tumour):
@@ -158,14 +170,14 @@ def test_pool_is_the_mean_over_tumour_and_over_lungs():
 
 def test_pair_is_described_by_mean_and_growth():
     #        tumour largest effusion lung   hu     emph  muscle hu   dark halo
-    before = [19.7, 0.2, 0.0, 4000.0, -850.0, 0.02, 0.5, 30.0, 0.1, 0.0]
-    after = [39.7, 0.3, 100.0, 2000.0, -840.0, 0.04, 0.4, 35.0, 0.3, 0.2]
+    before = [19.7, 0.2, 0.0, 4000.0, -850.0, 0.02, 8.0, 30.0, 0.1, 0.0]
+    after = [39.7, 0.3, 100.0, 2000.0, -840.0, 0.04, 6.0, 35.0, 0.3, 0.2]
     found = describe_pair(torch.tensor([before]), torch.tensor([after]))[0].numpy()
     mean, growth = found[:10], found[10:]
     # log(20), log(40): mean log(28.28), growth log 2; log1p: 0, log 2; lungs: 0, log 1/2.
     np.testing.assert_allclose(
         mean,
-        [np.log(800) / 2, 0.25, np.log(2) / 2, -np.log(2) / 2, -8.45, 0.15, 1.8, 0.65, 0.4, 0.2],
+        [np.log(800) / 2, 0.25, np.log(2) / 2, -np.log(2) / 2, -8.45, 0.15, 1.4, 0.65, 0.4, 0.2],
         rtol=1e-5,
     )
     np.testing.assert_allclose(

@@ -95,7 +95,8 @@ def test_assessment_document():
         "baseline": 10.0, "follow_up": 7.5, "change": -2.5, "unit": "ml",
     }  # fmt: skip
     assert document["seconds"] == {
-        "read": 1.5, "check": 0.0, "prepare": 0.0, "infer": 0.0, "explain": 0.0, "total": 1.7,
+        "read": 1.5, "check": 0.0, "prepare": 0.0, "load": 0.0, "infer": 0.0,
+        "explain": 0.0, "total": 1.7,
     }  # fmt: skip
     assert document["inputs"]["baseline"]["series_uid"] == "1.2.3"
     assert document["inputs"]["baseline"]["acquired_on"] == "2024-01-08"
