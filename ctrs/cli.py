@@ -187,7 +187,8 @@ def _demo(options: argparse.Namespace) -> int:
         return _demo_cohort(options)
     path = places.store()
     if options.reset:
-        path.unlink(missing_ok=True)
+        for file in (path, path.with_name(f"{path.name}.wal")):
+            file.unlink(missing_ok=True)
     options.store, options.no_cache, options.weights, options.device = path, False, None, "auto"
     with Store(path) as store:
         workshop = _workshop(options, store)

@@ -232,8 +232,8 @@ def test_demo_command_builds_what_the_app_shows(scans, cohort, tmp_path, monkeyp
 
 
 def test_lost_slices_are_lost_from_the_follow_up_only(tmp_path, monkeypatch):
-    coarse = replace(demo_protocol(CASES[4], 1), spacing=(4.0, 6.0, 6.0))
-    monkeypatch.setattr(scans_module, "demo_protocol", lambda case, visit: coarse)
+    coarse = replace(demo_protocol(1), spacing=(4.0, 6.0, 6.0))
+    monkeypatch.setattr(scans_module, "demo_protocol", lambda visit: coarse)
     for visit in (0, 1):
         write_demo_scan(tmp_path, CASES[4], visit)
     _, whole = read_scan(tmp_path / "DEMO-5" / "baseline", IntakeConfig())
@@ -243,8 +243,8 @@ def test_lost_slices_are_lost_from_the_follow_up_only(tmp_path, monkeypatch):
 
 
 def test_scan_that_ends_early_keeps_its_upper_part_in_place(tmp_path, monkeypatch):
-    coarse = replace(demo_protocol(CASES[5], 1), spacing=(4.0, 6.0, 6.0))
-    monkeypatch.setattr(scans_module, "demo_protocol", lambda case, visit: coarse)
+    coarse = replace(demo_protocol(1), spacing=(4.0, 6.0, 6.0))
+    monkeypatch.setattr(scans_module, "demo_protocol", lambda visit: coarse)
     write_demo_scan(tmp_path, CASES[5], 1)
     write_demo_scan(tmp_path / "whole", replace(CASES[5], kept_share=1.0), 1)
     _, part = read_scan(tmp_path / "DEMO-6" / "follow_up", IntakeConfig())

@@ -419,3 +419,15 @@ def test_loading_runs_no_pickle(weights, monkeypatch):
         monkeypatch.setattr(module, name, refuse)
     monkeypatch.setattr(pickle, "Unpickler", refuse)
     assert isinstance(load_ensemble(weights, "cpu"), Ensemble)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [("prepare_version", "0", "prepared in way 0"), ("members", 9, "other networks")],
+)
+def test_weights_of_another_program_are_explained(tmp_path, field, value, words):
+    write_weights(tmp_path)
+    card = read_card(tmp_path)
+    write_card(tmp_path, replace(card, **{field: value}))
+    with pytest.raises(WeightsUnusable, match=words):
+        load_ensemble(tmp_path)

@@ -25,7 +25,7 @@ from ctrs.types import PreparedScan
 TINY = TrainConfig(
     perceive=PerceiveConfig(
         phases=(
-            Phase(name="tumour", steps=2, learning_rate=2e-3, fluid_share=0.0),
+            Phase(name="tumour", steps=3, learning_rate=2e-3, fluid_share=0.0),
             Phase(name="fluid", steps=1, learning_rate=1e-3, fluid_share=0.5),
         ),
         batch=1,
@@ -131,7 +131,7 @@ def test_first_network_repeats_itself_and_goes_on_from_its_checkpoint(trial, tmp
         weights("stopped", power_cut())
     says = []
     resumed = weights("stopped", says.append)
-    assert [words.split(":")[0] for words in says] == ["tumour 2/2", "fluid 1/1"]
+    assert [words.split(":")[0] for words in says] == ["tumour 2/3", "tumour 3/3", "fluid 1/1"]
     for name, tensor in whole.items():
         assert torch.equal(tensor, resumed[name]), name
 
@@ -270,6 +270,27 @@ def test_outlined_tumour_of_a_real_scan_is_not_learnt(quick):
     shares = [float(s.learn.mean()) for s in drawn(material, TUMOUR, 1, n=6, config=config)]
     assert min(shares) < 0.9
     assert max(shares) > 0.1
+
+
+def test_what_must_not_be_learnt_has_no_say():
+    torch.manual_seed(2)
+    net = perceive_module.Perceiver()
+    dice = perceive_module.DiceLoss(sigmoid=True, batch=True)
+    learn = torch.ones(1, 1, 16, 24, 16)
+    learn[..., :9] = 0
+    truth = torch.zeros(1, 2, 16, 24, 16)
+    other = truth.clone()
+    other[..., :9] = 1
+    losses = [
+        perceive_module._step(
+            net,
+            torch.optim.SGD(net.parameters(), 0.0),  # learns nothing: the network stays the same
+            dice,
+            perceive_module.Sample(0.3 * torch.ones_like(learn), given, learn),
+        )
+        for given in (truth, other)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 @pytest.fixture

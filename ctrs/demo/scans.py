@@ -63,7 +63,7 @@ def demo_patient(case: DemoCase) -> TrialPatient:
     return replace(patient, patient=clinic)
 
 
-def demo_protocol(case: DemoCase, visit: int) -> Protocol:
+def demo_protocol(visit: int) -> Protocol:
     """A plain chest protocol, coarse enough to be made while somebody waits."""
     noise = (13.0, 15.0)[visit]
     return Protocol(
@@ -79,7 +79,7 @@ def demo_protocol(case: DemoCase, visit: int) -> Protocol:
 
 def write_demo_scan(folder: Path, case: DemoCase, visit: int) -> None:
     """Render one scan of a case into ``folder/<name>/baseline`` or ``…/follow_up``."""
-    volume = render_visit(demo_patient(case), visit, protocol=demo_protocol(case, visit)).volume
+    volume = render_visit(demo_patient(case), visit, protocol=demo_protocol(visit)).volume
     lost: tuple[int, ...] = ()
     if visit == 1:
         lost = case.lost_slices

@@ -10,9 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ctrs.config import PrepareConfig
+from ctrs.errors import WeightsUnusable
 from ctrs.model.network import (
     EDGES_MONTHS,
     MEASURES,
@@ -227,13 +230,28 @@ def load_ensemble(folder: Path, device: str = "auto") -> Ensemble:
     """Load weights from ``folder``.
 
     Raises:
-        WeightsUnusable: See `ctrs.model.weights`.
+        WeightsUnusable: See `ctrs.model.weights`; or they are of other networks, or for scans
+            prepared in another way.
     """
     card = read_card(folder)
     check_files(folder, card)
-    perceiver = Perceiver()
-    perceiver.load_state_dict(load_file(folder / PERCEIVER))
-    return Ensemble(card, perceiver, _foreseers(folder, card), choose_device(device))
+    if card.prepare_version != PrepareConfig().version:
+        raise _foreign(f"scans prepared in way {card.prepare_version}; this program prepares them"
+                       f" in way {PrepareConfig().version}")  # fmt: skip
+    try:
+        perceiver = Perceiver()
+        perceiver.load_state_dict(load_file(folder / PERCEIVER))
+        foreseers = _foreseers(folder, card)
+    except (RuntimeError, SafetensorError) as error:
+        raise _foreign("other networks than this program has") from error
+    return Ensemble(card, perceiver, foreseers, choose_device(device))
+
+
+def _foreign(made_for: str) -> WeightsUnusable:
+    return WeightsUnusable(
+        f"The weights were made for {made_for}.",
+        "Use weights made by this version, or train them again.",
+    )
 
 
 def _foreseers(folder: Path, card: Card) -> list[Foreseer]:

@@ -84,12 +84,18 @@ def _against_truth(scored: pd.DataFrame) -> dict[str, float]:
         "interval_90_holds_truth": round(float(inside.mean()), 3),
         "median_interval_width": round(float((scored["upper"] - scored["lower"]).median()), 3),
         "survival_12m_rank_correlation_with_truth": round(
-            float(scored["survival_12m"].corr(truth, method="spearman")), 3
+            _rank_correlation(scored["survival_12m"], truth), 3
         ),
         "tumour_volume_concordance_correlation": round(
             _concordance_correlation(np.log(measured + 1), np.log(volume + 1)), 3
         ),
     }
+
+
+def _rank_correlation(x: pd.Series, y: pd.Series) -> float:
+    """Spearman's; 0 where one of them does not vary, which ranks nothing."""
+    varies = x.nunique() > 1 and y.nunique() > 1
+    return float(x.corr(y, method="spearman")) if varies else 0.0
 
 
 def _concordance_correlation(x: pd.Series, y: pd.Series) -> float:
@@ -100,4 +106,4 @@ def _concordance_correlation(x: pd.Series, y: pd.Series) -> float:
     """
     covariance = float(np.cov(x, y, bias=True)[0, 1])
     spread = float(x.var(ddof=0) + y.var(ddof=0) + (x.mean() - y.mean()) ** 2)
-    return 2 * covariance / spread
+    return 2 * covariance / spread if spread > 0 else 0.0
