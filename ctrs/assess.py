@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import nan
 from pathlib import Path
 from time import perf_counter
 
@@ -22,9 +23,17 @@ from ctrs.ingest import read_scan
 from ctrs.lungs import Chest
 from ctrs.pair import pair_scans
 from ctrs.prepare import prepare
-from ctrs.score import Model, check_pair, score
+from ctrs.score import Model, check_pair, measured_change, score
 from ctrs.store import ScanFacts, Store
-from ctrs.types import Inventory, PreparedScan, ResponseScore, ScanPair, Volume
+from ctrs.types import (
+    Inventory,
+    PreparedScan,
+    Recist,
+    Response,
+    ResponseScore,
+    ScanPair,
+    Volume,
+)
 from ctrs.volume_cache import VolumeCache
 
 STAGES = ("read", "check", "prepare", "load", "infer")
@@ -186,7 +195,10 @@ def _unpack(arrays: dict[str, np.ndarray]) -> tuple[PreparedScan, Chest]:
 
 
 def remember(assessment: Assessment, patient: str, workshop: Workshop) -> None:
-    """Keep an assessed pair: its score in the store, its voxels in the cache for the viewer."""
+    """Keep an assessed pair: its score in the store, its voxels in the cache for the viewer.
+
+    A reading that is there already stays as it is.
+    """
     pair, store = assessment.pair, workshop.store
     if store is None:
         return
@@ -202,5 +214,15 @@ def remember(assessment: Assessment, patient: str, workshop: Workshop) -> None:
         pair.interval_days,
         pair.findings,
     )
+    result = assessment.score
     if not assessment.cached:
-        store.save_score(pair.key, assessment.score, assessment.seconds)
+        store.save_score(pair.key, result, assessment.seconds)
+    if store.response(pair.key) is None:
+        store.save_response(pair.key, _unread(result))
+    store.audit("score", patient, f"{result.zone}, model {result.model_version}")
+
+
+def _unread(score: ResponseScore) -> Response:
+    """No reading by a person; the volume change as the model measured it."""
+    change = measured_change(score)
+    return Response(Recist.NE, nan, nan, 0, nan if change is None else change)

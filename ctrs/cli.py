@@ -20,11 +20,11 @@ from uuid import uuid4
 from ctrs import doctor, places, report
 from ctrs.assess import Assessment, Workshop, assess, remember
 from ctrs.config import Config
-from ctrs.demo.board import build_demo
+from ctrs.demo.board import build_demo, forget_board
 from ctrs.demo.cohort import write_cohort
 from ctrs.disk_cache import DiskCache
-from ctrs.errors import CtrsError, StoreUnusable
-from ctrs.ingest import take_inventory
+from ctrs.errors import CtrsError, StoreUnusable, places_of
+from ctrs.ingest.inventory import survey
 from ctrs.model.weights import read_card
 from ctrs.pseudonym import load_key, pseudonym
 from ctrs.saliency import Explainer, explain, write_nifti
@@ -32,9 +32,8 @@ from ctrs.score import Model
 from ctrs.store import Store
 from ctrs.trial.bank import simulate_trial
 
-logger = logging.getLogger(__name__)
-
 DONE, WRONG_USAGE, UNUSABLE, NOT_ASSESSABLE = 0, 2, 3, 4
+MAX_DAYS = 36_500  # a century; more is a slip of the hand
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,17 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except CtrsError as error:
-        _show(options, report.refusal_json(error), f"{error.what}\n{error.next_step}")
-        return UNUSABLE
-    except Exception:
+        return _refuse(options, error)
+    except OSError as fault:
+        what = f"A file or folder cannot be read or written ({fault.strerror})."
+        return _refuse(options, CtrsError(what, "Check the paths, the permissions and the space."))
+    except Exception as fault:
         reference = uuid4().hex[:8]
-        logger.exception("Unexpected error %s", reference)
-        fault = CtrsError(
-            f"Something went wrong on our side (reference {reference}).",
-            "Report it with the lines above; the input was not scored.",
-        )
-        _show(options, report.refusal_json(fault), fault.what)
-        return UNUSABLE
+        _say(f"{type(fault).__name__}, reference {reference}\n{places_of(fault)}")
+        what = f"Something went wrong on our side (reference {reference})."
+        return _refuse(options, CtrsError(what, "Report it with the lines above."))
+
+
+def _refuse(options: argparse.Namespace, error: CtrsError) -> int:
+    _show(options, report.refusal_json(error), f"{error.what}\n{error.next_step}")
+    return UNUSABLE
 
 
 def _show(options: argparse.Namespace, document: dict[str, Any], text: str) -> None:
@@ -71,18 +73,24 @@ def _say(text: str) -> None:
 
 def _inspect(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
-        inventory = take_inventory(options.path, Config().intake, Path(scratch))
+        found = survey(options.path, Config().intake, Path(scratch))
+    inventory = found.inventory
+    document = report.inventory_json(inventory)
+    if inventory.chosen is None:
+        document |= {"error": report.error_json(found.fault)}
     lines = [
         f"{series.rank or '-':>3}  {series.header.description or 'series'}: "
         + "; ".join(series.reasons)
         for series in inventory.series
     ]
     lines += [f"  -  {file.path}: {file.reason}" for file in inventory.rejected_files]
-    _show(options, report.inventory_json(inventory), "\n".join(lines) or "No file found.")
+    _show(options, document, "\n".join(lines) or "No file found.")
     return DONE if inventory.chosen else UNUSABLE
 
 
 def _score(options: argparse.Namespace) -> int:
+    if options.saliency:
+        options.saliency.mkdir(parents=True, exist_ok=True)  # fails before the work, not after
     with _store(options) or nullcontext() as store:
         workshop = _workshop(options, store)
         assessment = assess(
@@ -107,16 +115,28 @@ def _workshop(options: argparse.Namespace, store: Store | None) -> Workshop:
         # Torch takes seconds to import: a score from the store does without.
         from ctrs.model.ensemble import load_ensemble
 
-        return load_ensemble(weights, options.device)
+        ensemble = load_ensemble(weights, options.device)
+        if options.device not in ("auto", ensemble.device):
+            _say(f"There is no {options.device} on this machine: going on with the CPU.")
+        return ensemble
 
-    cache = None if options.no_cache else DiskCache(places.cache(), places.CACHE_BYTES)
     return Workshop(
         config=Config(),
         model_version=read_card(weights).version,
         model=model,
         store=store,
-        cache=cache,
+        cache=_cache(options),
     )
+
+
+def _cache(options: argparse.Namespace) -> DiskCache | None:
+    if options.no_cache:
+        return None
+    try:
+        return DiskCache(places.cache(), places.CACHE_BYTES)
+    except OSError as fault:
+        _say(f"Going on without the cache: its folder cannot be used ({fault.strerror}).")
+        return None
 
 
 def _store(options: argparse.Namespace) -> Store | None:
@@ -141,7 +161,6 @@ def _pseudonym(assessment: Assessment) -> str:
 def _write_saliency(assessment: Assessment, workshop: Workshop, folder: Path) -> None:
     _say("explain …")
     start = perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
     maps = explain(assessment.pair, workshop, cast("Callable[[], Explainer]", workshop.model))
     pair = assessment.pair
     for name, volume, saliency in zip(
@@ -186,11 +205,10 @@ def _demo(options: argparse.Namespace) -> int:
     if options.from_trial:
         return _demo_cohort(options)
     path = places.store()
-    if options.reset:
-        for file in (path, path.with_name(f"{path.name}.wal")):
-            file.unlink(missing_ok=True)
     options.store, options.no_cache, options.weights, options.device = path, False, None, "auto"
     with Store(path) as store:
+        if options.reset:
+            forget_board(store, places.demo_scans())
         workshop = _workshop(options, store)
         build_demo(
             workshop,
@@ -233,7 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_scan_commands(commands)
     _add_trial_commands(commands)
     demo = _command(commands, "demo", _demo, "make the demo store and the demo scans")
-    demo.add_argument("--reset", action="store_true", help="throw the store away first")
+    demo.add_argument("--reset", action="store_true", help="make it anew; uploads stay")
     demo.add_argument("--from-trial", type=Path, metavar="FOLDER", help="write the demo cohort")
     _command(commands, "doctor", _doctor, "what this machine offers")
     return parser
@@ -245,7 +263,7 @@ def _add_scan_commands(commands: Any) -> None:
     score = _command(commands, "score", _score, "predict survival from a pair of scans")
     score.add_argument("--baseline", type=Path, required=True)
     score.add_argument("--follow-up", type=Path, required=True)
-    score.add_argument("--interval-days", type=int, metavar="N")
+    score.add_argument("--interval-days", type=_days, metavar="N")
     score.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     score.add_argument("--weights", type=Path, metavar="DIR")
     score.add_argument("--store", type=Path, metavar="FILE")
@@ -256,7 +274,7 @@ def _add_scan_commands(commands: Any) -> None:
 def _add_trial_commands(commands: Any) -> None:
     trial = commands.add_parser("trial", help="the simulated trial").add_subparsers(required=True)
     simulate = _command(trial, "simulate", _simulate, "simulate patients and their scans")
-    simulate.add_argument("--patients", type=int, required=True, metavar="N")
+    simulate.add_argument("--patients", type=_count, required=True, metavar="N")
     simulate.add_argument("--seed", type=int, required=True, metavar="S")
     simulate.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     simulate.add_argument("--no-voxels", action="store_true")
@@ -267,6 +285,20 @@ def _add_trial_commands(commands: Any) -> None:
     train.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="real scans to paint on")
     train.add_argument("--seed", type=int, default=1)
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def _days(text: str) -> int:
+    days = int(text)
+    if abs(days) > MAX_DAYS:
+        raise ValueError
+    return days
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count
 
 
 def _command(

@@ -7,6 +7,7 @@ import shutil
 from importlib import metadata
 from typing import Any
 
+import SimpleITK as sitk
 from pydicom import uid
 from pydicom.pixels.decoders.base import get_decoder
 
@@ -34,7 +35,8 @@ def examine() -> dict[str, Any]:
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "decoders": {name: _decodes(syntax) for name, syntax in SYNTAXES.items()},
+        "decoders": {name: _decodes(syntax) for name, syntax in SYNTAXES.items()}
+        | {"JPEG lossless": "GDCMImageIO" in sitk.ImageFileReader().GetRegisteredImageIOs()},
         "browser": shutil.which("chromium"),
         "store": _store(),
         "weights": _weights(),

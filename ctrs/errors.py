@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import extract_tb
 
 
 class CtrsError(Exception):
@@ -114,3 +115,12 @@ def about(name: str) -> Iterator[None]:
         yield
     except CtrsError as error:
         raise type(error)(f"{name}: {error.what}", error.next_step) from error
+
+
+def places_of(error: BaseException) -> str:
+    """Where an unexpected error happened, for the log.
+
+    Not its message: that may quote the name or the path it stumbled over.
+    """
+    frames = extract_tb(error.__traceback__)
+    return "\n".join(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)

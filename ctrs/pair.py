@@ -29,24 +29,21 @@ def pair_scans(
             dates in the files; it then counts, and the dates do not.
 
     Raises:
-        SameScan: Both have the same voxels.
+        SameScan: Both have the same voxels, or are of one DICOM series.
         DifferentPatients: Patient ID, sex or birth date disagree.
-        WrongOrder: The follow-up is older than the baseline.
+        WrongOrder: The follow-up is older than the baseline, by the dates or the days given.
     """
-    if baseline.sha256 == follow_up.sha256:
-        raise SameScan(
-            "Baseline and follow-up are the same scan: every voxel is equal.",
-            "Choose two scans of different dates.",
-        )
+    _check_different(baseline, follow_up)
     _check_patient(baseline.header, follow_up.header)
     by_dates = _days_between(baseline.header, follow_up.header)
+    for known in (by_dates, interval_days):  # days typed in do not turn the dates around
+        if known is not None and known < 0:
+            raise WrongOrder(
+                f"The follow-up scan is {-known} days older than the baseline scan; it should be "
+                "the later one.",
+                _SWAP,
+            )
     days = by_dates if interval_days is None else interval_days
-    if days is not None and days < 0:
-        raise WrongOrder(
-            f"The follow-up scan is {-days} days older than the baseline scan; it should be "
-            "the later one.",
-            _SWAP,
-        )
     findings = (
         *_interval_findings(days, config),
         *_date_findings(by_dates, interval_days),
@@ -54,6 +51,18 @@ def pair_scans(
         *_protocol_findings(baseline, follow_up),
     )
     return ScanPair(baseline, follow_up, days, findings)
+
+
+def _check_different(baseline: Volume, follow_up: Volume) -> None:
+    """Refuse one scan given twice: equal voxels, or one DICOM series with slices left out."""
+    series = [(v.header.study_uid, v.header.series_uid) for v in (baseline, follow_up)]
+    one_series = all(series[0]) and series[0] == series[1]
+    if baseline.sha256 == follow_up.sha256 or one_series:
+        how = "both are of one series" if one_series else "every voxel is equal"
+        raise SameScan(
+            f"Baseline and follow-up are the same scan: {how}.",
+            "Choose two scans of different dates.",
+        )
 
 
 def _check_patient(baseline: SeriesHeader, follow_up: SeriesHeader) -> None:

@@ -92,11 +92,16 @@ def _input(volume: Volume) -> dict[str, Any]:
 def refusal_json(error: CtrsError) -> dict[str, Any]:
     """An input that cannot be used: no number, and what to do."""
     return {
-        "error": {"what": error.what, "next_step": error.next_step},
+        "error": error_json(error),
         "assessable": False,
         "survival_12m": None,
         "reasons": [error.what],
     }
+
+
+def error_json(error: CtrsError) -> dict[str, str]:
+    """What happened, and what to do."""
+    return {"what": error.what, "next_step": error.next_step}
 
 
 def score_text(score: ResponseScore) -> str:

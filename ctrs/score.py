@@ -55,9 +55,17 @@ def check_pair(pair: ScanPair, chests: tuple[Chest, Chest], config: Config) -> l
         ("Baseline CT", "Follow-up CT"), (pair.baseline, pair.follow_up), chests, strict=True
     ):
         with about(name):
-            found = [*check_chest(chest, config.chest), *_check_slices(volume, config.zone)]
+            found = [
+                *check_chest(chest, config.chest),
+                *_check_values(volume),
+                *_check_slices(volume, config.zone),
+            ]
         findings += [Finding(f.zone, f"{name}: {f.reason}") for f in found]
     return findings
+
+
+def _check_values(volume: Volume) -> list[Finding]:
+    return [Finding(Zone.AMBER, f"{doubt}.") for doubt in volume.doubts]
 
 
 def _check_slices(volume: Volume, config: ZoneConfig) -> list[Finding]:
@@ -170,3 +178,12 @@ def _not_assessable(findings: Sequence[Finding], model: ModelFacts) -> ResponseS
 def risk_group(survival_12m: float, cut_off: float) -> RiskGroup:
     """Name the group; a value on the cut-off belongs to the lower risk."""
     return RiskGroup.LOW if survival_12m >= cut_off else RiskGroup.HIGH
+
+
+def measured_change(score: ResponseScore) -> float | None:
+    """Tumour volume change as the model measured it, as a fraction of the baseline.
+
+    ``None`` where nothing was measured, or nothing was there at baseline.
+    """
+    tumour = score.biomarkers.get("tumour_volume")
+    return tumour.change / tumour.baseline if tumour and tumour.baseline > 0 else None

@@ -160,12 +160,15 @@ def survival_at(curve: SurvivalCurve, cohort: Cohort, months: float) -> Survival
     """Read the curve at one time; a death at that very time has happened.
 
     Past the end of follow-up nothing is known and the survival is NaN, unless everybody has
-    died: then it stays 0.
+    died: then it stays 0. Before the first death there is no interval (NaN), as in R: nobody
+    has shown yet how much chance there is in the curve.
     """
     row = int(np.searchsorted(curve.months, months, side="right")) - 1
     values = np.array([curve.survival[row], curve.lower[row], curve.upper[row]], dtype=float)
     if months > curve.months[-1] and curve.survival[-1] > 0:
         values[:] = np.nan
+    if values[0] == 1:
+        values[1:] = np.nan
     survival, lower, upper = (float(value) for value in values)
     return SurvivalAt(months, survival, lower, upper, at_risk(cohort, [months])[0])
 

@@ -67,7 +67,8 @@ class Volume:
         direction: Direction cosines as SimpleITK gives them: nine numbers, row by row, the
             columns being the x, y and z axes of the grid. Close to the identity.
         header: What the files said of the series.
-        repairs: What had to be done to the files to get here, in words.
+        repairs: What had to be done to the files to get here, in words; the values are exact.
+        doubts: Why the values may not be exact, in words.
     """
 
     hu: Array
@@ -76,6 +77,7 @@ class Volume:
     direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     header: SeriesHeader = field(default_factory=SeriesHeader)
     repairs: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @cached_property
     def sha256(self) -> str:
@@ -162,6 +164,7 @@ class ScanPair:
     def key(self) -> str:
         """Names everything that a score depends on: both contents, their order, what is known."""
         remarks = [f"{finding.zone}: {finding.reason}" for finding in self.findings]
+        remarks += [*self.baseline.doubts, *self.follow_up.doubts]
         known = repr((self.baseline.sha256, self.follow_up.sha256, self.interval_days, remarks))
         return sha256(known.encode()).hexdigest()
 

@@ -24,8 +24,6 @@ class VolumeCache:
         """Keep this volume under its ``sha256``."""
         header = volume.header
         words = {
-            "kernel": header.kernel,
-            "contrast": header.contrast,
             "slice_thickness_mm": header.slice_thickness_mm,
             "repairs": volume.repairs,
         }
@@ -53,8 +51,6 @@ class VolumeCache:
             origin=(x_mm, y_mm, z_mm),
             direction=tuple(arrays["direction"].tolist()),
             header=SeriesHeader(
-                kernel=words["kernel"],
-                contrast=words["contrast"],
                 slice_thickness_mm=words["slice_thickness_mm"],
             ),
             repairs=tuple(words["repairs"]),

@@ -13,7 +13,7 @@ from ctrs.config import ChestConfig, Config
 from ctrs.disk_cache import DiskCache
 from ctrs.errors import MissingSlices, NoCtFound, NotAChest, SameScan
 from ctrs.store import ScanFacts, Store
-from ctrs.types import Zone
+from ctrs.types import Recist, Response, Zone
 from ctrs.volume_cache import VolumeCache
 from tests.phantoms import abdomen, chest, write_chest, write_pair
 from tests.scoring_fixtures import FixedModel, forbidden, prediction
@@ -189,6 +189,20 @@ def test_what_is_kept_can_be_shown_again(scans, workshop):
     assert workshop.store.scan(pair.follow_up.sha256) == ScanFacts.of(pair.follow_up)
     again = VolumeCache(workshop.cache).get(pair.baseline.sha256)
     np.testing.assert_array_equal(again.hu, pair.baseline.hu)
+
+
+def test_scoring_again_keeps_a_reading_and_notes_both_times(scans, workshop):
+    first = assess(*scans, workshop)
+    remember(first, "P-ANNA", workshop)
+    key, store = first.pair.key, workshop.store
+    assert store.response(key).recist is Recist.NE
+    # The model measured 10.0 and 7.5 ml.
+    assert store.response(key).volume_change == pytest.approx(-0.25)
+    reading = Response(Recist.SD, 54.0, 52.0, 0, 0.1)
+    store.save_response(key, reading)
+    remember(assess(*scans, workshop), "P-ANNA", workshop)
+    assert store.response(key) == reading
+    assert list(store.audit_trail(9)["action"]) == ["score", "score"]
 
 
 def test_without_a_store_nothing_is_kept(scans):

@@ -219,13 +219,13 @@ def test_demo_command_builds_what_the_app_shows(scans, cohort, tmp_path, monkeyp
     monkeypatch.setattr("ctrs.model.ensemble.load_ensemble", lambda folder, device: model)
     with Store(tmp_path / "ctrs.duckdb") as store:
         store.save_refusal("OLD", "was here", "Go.")
-    assert cli.main(["demo", "--reset", "--json"]) == 0
+    assert cli.main(["demo", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["store"] == str(tmp_path / "ctrs.duckdb")
     assert "Scoring demo patient 6 of 6" in err
     with Store(tmp_path / "ctrs.duckdb") as store:
         assert demo_is_built(store, card.version)
-        assert "OLD" not in set(store.worklist()["patient"])
+        assert "OLD" in set(store.worklist()["patient"])
 
 
 # --- One scan ---------------------------------------------------------------------------------

@@ -114,12 +114,24 @@ def test_dates_may_differ_from_the_given_interval_by_a_week(given, remarks):
 
 
 def test_given_interval_that_contradicts_the_dates_is_a_remark_with_both():
-    # Also where the dates are the same (two reconstructions of one scan) or reversed.
-    for day in (0, -30):
+    # Also where the dates are the same: two reconstructions of one scan.
+    for day in (0, 30):
         pair = pair_scans(make_volume(), follow_up(day), CONFIG, interval_days=84)
         assert zones(pair) == [Zone.AMBER]
         assert "84 days apart" in pair.findings[0].reason
         assert f"{day} days apart" in pair.findings[0].reason
+
+
+def test_a_given_interval_does_not_turn_swapped_scans_around():
+    with pytest.raises(WrongOrder, match="30 days older"):
+        pair_scans(make_volume(), follow_up(-30), CONFIG, interval_days=84)
+
+
+def test_one_series_with_a_slice_left_out_is_the_same_scan():
+    one = make_volume(series_uid="1.2.3", study_uid="1.2")
+    part = replace(one, hu=one.hu[1:])
+    with pytest.raises(SameScan, match="one series"):
+        pair_scans(one, part, CONFIG, interval_days=84)
 
 
 def test_negative_interval_is_refused_even_if_the_dates_are_right():

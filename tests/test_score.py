@@ -127,6 +127,15 @@ def test_red_score_holds_no_number_of_the_patient():
 # --- The input --------------------------------------------------------------------------------
 
 
+def test_values_that_may_not_be_exact_are_a_remark():
+    pair = make_pair()
+    pair = replace(pair, follow_up=replace(pair.follow_up, doubts=("Decoded from lossy stuff",)))
+    (finding,) = check_pair(pair, (WHOLE, WHOLE), CONFIG)
+    assert finding.zone is Zone.AMBER
+    assert finding.reason == "Follow-up CT: Decoded from lossy stuff."
+    assert pair.key != make_pair().key
+
+
 def test_what_the_guard_remarked_comes_first_and_scans_are_named():
     pair = make_pair(spacing_z=5.1, findings=[AMBER])
     findings = check_pair(pair, (WHOLE, replace(WHOLE, cut_top=0.7)), CONFIG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 
 from ctrs.assess import Workshop, assess, remember
 from ctrs.demo.cohort import DEMO_COHORT, load_cohort
@@ -36,6 +37,13 @@ def build_demo(workshop: Workshop, cohort: Path, scans: Path, progress: Progress
         progress(0.62 + 0.38 * n / len(CASES), f"Scoring demo patient {n + 1} of {len(CASES)}")
         _assess_case(case, scans, workshop, store)
     progress(1.0, "The demo is ready")
+
+
+def forget_board(store: Store, scans: Path) -> None:
+    """Remove the six patients and their scans, so that they are made anew; others stay."""
+    for case in CASES:
+        store.delete_patient(case.name)
+        rmtree(scans / case.name, ignore_errors=True)
 
 
 def _assess_case(case: DemoCase, scans: Path, workshop: Workshop, store: Store) -> None:

@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -126,6 +126,7 @@ class DicomFile:
     samples: int
     has_rescale: bool
     images: tuple[Image, ...]
+    cut_short: str = ""  # how, where the file is shorter than its pixels
 
     @property
     def can_be_decoded(self) -> bool:
@@ -152,16 +153,14 @@ def read_header(path: Path, config: IntakeConfig) -> DicomFile:
     """What one file says about itself; its pixels stay on disk.
 
     Raises:
-        InputRejected: Not DICOM, damaged, cut short, or too large to be a CT image. ``what``
-            is a short reason, without a path.
+        InputRejected: Not DICOM, damaged, or too large to be a CT image. ``what`` is a short
+            reason, without a path.
     """
     with translated("a damaged DICOM file (%s)"):
         ds = _read(path, config, pixels=False)
         if ds.file_meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage:
             raise _unreadable("a DICOM directory (DICOMDIR), not an image")
-        file = _parse(path, ds, config)
-        _check_length(path, ds)
-        return file
+        return replace(_parse(path, ds, config), cut_short=_cut_short(path, ds))
 
 
 @contextmanager
@@ -225,16 +224,17 @@ def _check_inflated_size(file: BinaryIO, config: IntakeConfig) -> None:
             raise _unreadable("a deflated file that unpacks to far more than an image")
 
 
-def _check_length(path: Path, ds: Dataset) -> None:
-    """Refuse an uncompressed image whose file is shorter than its pixels."""
+def _cut_short(path: Path, ds: Dataset) -> str:
+    """How an uncompressed CT image is shorter than its pixels; ``""`` if it is not."""
     if ds.file_meta.TransferSyntaxUID not in _UNCOMPRESSED or not ds.get("Rows"):
-        return
+        return ""
     expected = (
         int(ds.get("NumberOfFrames") or 1) * int(ds.Rows) * int(ds.get("Columns") or 0)
         * int(ds.get("SamplesPerPixel") or 1) * int(ds.get("BitsAllocated") or 8) // 8
     )  # fmt: skip
     if (found := path.stat().st_size) < expected and ds.get("Modality") == "CT":
-        raise _unreadable(f"cut short: {found:,} bytes, the image alone has {expected:,}")
+        return f"{found:,} bytes, the image alone has {expected:,}"
+    return ""
 
 
 def _parse(path: Path, ds: Dataset, config: IntakeConfig) -> DicomFile:

@@ -111,6 +111,11 @@ def _check_kind(file: DicomFile) -> None:
         raise NoCtFound(f"The series is {kind}; CT is expected.", _CHOOSE_CT)
     if not file.images:
         raise NoCtFound("The series holds no image.", _CHOOSE_CT)
+    if file.cut_short:
+        raise InputRejected(
+            f"A file of the series is cut short: {file.cut_short}.",
+            "Export the whole series again.",
+        )
     if file.samples != 1 or file.photometric != "MONOCHROME2":
         kind = file.photometric or "of no named kind"
         raise NoCtFound(f"The images are {kind}; MONOCHROME2 is expected of CT.", _CHOOSE_CT)
@@ -186,7 +191,9 @@ def read_volume(paths: Sequence[Path], config: IntakeConfig) -> Volume:
     voxels, spacing, origin, direction = to_patient_axes(
         hu, layout.spacing, layout.origin, layout.direction, config
     )
-    return Volume(voxels, spacing, origin, direction, found.files[0].header, _repairs(found))
+    header = found.files[0].header
+    remarks = _repairs(found), _doubts(found)
+    return Volume(voxels, spacing, origin, direction, header, *remarks)
 
 
 def _height(image: Image) -> float:
@@ -194,14 +201,17 @@ def _height(image: Image) -> float:
 
 
 def _repairs(found: Stack) -> tuple[str, ...]:
-    repairs = []
-    if twins := len(found.layout.duplicates):
-        repairs.append(f"{twins} identical copies of slices dropped")
+    twins = len(found.layout.duplicates)
+    return (f"{twins} identical copies of slices dropped",) if twins else ()
+
+
+def _doubts(found: Stack) -> tuple[str, ...]:
+    doubts = []
     if any(not file.has_rescale for file in found.files):
-        repairs.append("No rescale slope in the files: stored values taken as Hounsfield units")
+        doubts.append("No rescale slope in the files: stored values taken as Hounsfield units")
     if any(file.is_lossy for file in found.files):
-        repairs.append("Decoded from lossy compression")
-    return tuple(repairs)
+        doubts.append("Decoded from lossy compression")
+    return tuple(doubts)
 
 
 def _to_hu(stored: Stored, image: Image, out: Array) -> None:

@@ -119,9 +119,7 @@ def _train_phase(
             _save(checkpoint, step + 1, net, optimiser, schedule)
 
 
-def _step(
-    net: Perceiver, optimiser: torch.optim.Optimizer, dice: DiceLoss, batch: Sample
-) -> float:
+def _step(net: Perceiver, optimiser: torch.optim.Optimizer, dice: DiceLoss, batch: Sample) -> float:
     with torch.autocast(batch.image.device.type, torch.bfloat16):
         logits = net(batch.image.contiguous(memory_format=torch.channels_last_3d)).logits
     # Where nothing may be learnt the answer is fixed at "surely nothing", and so is the truth.

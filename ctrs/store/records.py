@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from ctrs.kernels import sharpness
 from ctrs.types import (
     Biomarker,
     Finding,
@@ -22,6 +23,9 @@ from ctrs.types import (
     Zone,
 )
 
+MAKERS = ("Siemens", "GE", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Neusoft",
+          "Simulated")  # fmt: skip
+
 Row: TypeAlias = dict[str, Any]
 
 
@@ -31,6 +35,9 @@ class ScanFacts:
 
     Attributes:
         shape, spacing_mm: ``(z, y, x)``.
+        kernel: ``"soft"``, ``"sharp"`` or ``"unknown"``.
+        contrast: ``"yes"`` or ``"no"``.
+        manufacturer: One of `MAKERS`, or ``"other"``.
     """
 
     shape: tuple[int, int, int]
@@ -41,16 +48,25 @@ class ScanFacts:
 
     @classmethod
     def of(cls, volume: Volume) -> ScanFacts:
-        """The facts of this volume, its header's identity left behind."""
+        """The facts of this volume, its header's identity left behind.
+
+        Free text of the header may hold a name: only words of our own are kept.
+        """
         slices, rows, columns = volume.hu.shape
         header = volume.header
         return cls(
             shape=(slices, rows, columns),
             spacing_mm=volume.spacing,
-            kernel=header.kernel,
-            contrast=header.contrast,
-            manufacturer=header.manufacturer,
+            kernel=sharpness(header.kernel),
+            contrast="yes" if header.contrast else "no",
+            manufacturer=_maker(header.manufacturer),
         )
+
+
+def _maker(manufacturer: str) -> str:
+    """One of the known makers of CT scanners, or ``"other"``."""
+    found = (maker for maker in MAKERS if maker.lower() in manufacturer.lower())
+    return next(found, "other")
 
 
 @dataclass(frozen=True)

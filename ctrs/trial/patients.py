@@ -3,7 +3,7 @@
 The shapes of the distributions follow published cohorts of advanced NSCLC on immunotherapy;
 the coefficients of the hazard follow the Cox model on the OAK patients of the ``jmpost`` package
 (hazard ratio 5.1 per unit of log diameter ratio, 1.6 per log baseline diameter, 1.7 for ECOG 1).
-What follows from them is printed by ``python -m ctrs trial describe`` beside its targets.
+What follows from them is tested against the published figures in ``tests/test_trial.py``.
 """
 
 from __future__ import annotations

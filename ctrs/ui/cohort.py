@@ -40,10 +40,7 @@ def choose_cohort() -> tuple[str, pd.DataFrame]:
     """A cohort's name and table; without any, say how to get one and stop."""
     names = [name for name in resources.store().cohorts() if name not in BOARDS]
     if not names:
-        st.info(
-            "There is no cohort yet. Bring a table of patients in with `python -m ctrs import`, or"
-            " build the simulated one with `python -m ctrs demo`."
-        )
+        st.info("There is no cohort yet. Build the simulated one with `python -m ctrs demo`.")
         st.stop()
     names.sort(key=lambda name: name != DEMO_COHORT)
     left, right = st.columns([1, 2], vertical_alignment="bottom")

@@ -6,12 +6,11 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from traceback import extract_tb
 from uuid import uuid4
 
 import streamlit as st
 
-from ctrs.errors import CtrsError
+from ctrs.errors import CtrsError, places_of
 from ctrs.types import UNKNOWN, Patient, Recist, ResponseScore, RiskGroup, Zone
 
 logger = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def explained(subject: str, *, stop: bool = True) -> Iterator[None]:
         show_advice(subject, error.what, error.next_step)
     except Exception as error:
         reference = uuid4().hex[:8]
-        logger.error("%s, reference %s\n%s", type(error).__name__, reference, _places(error))
+        logger.error("%s, reference %s\n%s", type(error).__name__, reference, places_of(error))
         st.error(
             f"**{subject}.** Something went wrong on our side; nothing was changed."
             f"\n\n**What to do:** Try again. If it happens again, report reference `{reference}`.",
@@ -59,12 +58,6 @@ def explained(subject: str, *, stop: bool = True) -> Iterator[None]:
         )
     if stop:
         st.stop()
-
-
-def _places(error: Exception) -> str:
-    """Where it happened. Not the message: it may quote the name it stumbled over."""
-    frames = extract_tb(error.__traceback__)
-    return "\n".join(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
 
 
 def show_advice(subject: str, what: str, next_step: str) -> None:

@@ -39,7 +39,7 @@ def show_card() -> None:
         facts = resources.card()
         st.table(_facts(facts), border="horizontal", hide_header=True)
         if facts.metrics:
-            st.subheader("Measured on patients nothing was trained on", anchor=False)
+            st.subheader("Measured on patients nothing was trained on, in any zone", anchor=False)
             st.table(metric_table(facts.metrics), border="horizontal")
         else:
             st.info("This card holds no measurements.")

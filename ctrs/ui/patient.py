@@ -10,6 +10,7 @@ import streamlit as st
 from ctrs.demo.cohort import DEMO_COHORT
 from ctrs.figures import icon_array, placement_figure, score_strip
 from ctrs.response import discordance, volume_class
+from ctrs.score import measured_change
 from ctrs.store import StoredPair
 from ctrs.survival import kaplan_meier, split_by_risk
 from ctrs.types import Cohort, Patient, Recist, Response, ResponseScore, RiskGroup, Zone
@@ -51,12 +52,6 @@ class PatientFile:
         if self.response is not None:
             return self.response.volume_change
         return measured_change(self.score) if self.score else None
-
-
-def measured_change(score: ResponseScore) -> float | None:
-    """Tumour volume change as the model measured it; ``None`` where nothing was at baseline."""
-    tumour = score.biomarkers.get("tumour_volume")
-    return tumour.change / tumour.baseline if tumour and tumour.baseline > 0 else None
 
 
 # --- Which patient --------------------------------------------------------------------------

@@ -20,11 +20,12 @@ from ctrs.errors import CtrsError
 from ctrs.ingest import take_inventory
 from ctrs.pseudonym import load_key, pseudonym
 from ctrs.response import recist_class
+from ctrs.score import measured_change
 from ctrs.types import UNKNOWN, Inventory, Patient, Response, Series
 from ctrs.ui import messages, resources
 from ctrs.ui.board import UPLOADS
 from ctrs.ui.messages import explained
-from ctrs.ui.patient import measured_change, show_answer
+from ctrs.ui.patient import show_answer
 
 _STAGES = dict(
     zip(
@@ -62,6 +63,11 @@ class Clinic:
     sum_baseline_mm: float
     sum_follow_up_mm: float
     new_lesions: int
+
+    @property
+    def was_read(self) -> bool:
+        """Whether somebody typed in a reading; an empty form overwrites none."""
+        return not math.isnan(self.sum_baseline_mm) or self.new_lesions > 0
 
     def response(self, volume_change: float | None) -> Response:
         sums = self.sum_baseline_mm, self.sum_follow_up_mm
@@ -223,9 +229,8 @@ def _kept(assessment: Assessment, clinic: Clinic, tools: Workshop) -> Outcome:
     name = _pseudonym(pair.baseline.header.patient_id or pair.baseline.sha256)
     remember(assessment, name, tools)
     _save_patient(name, clinic, tools)
-    if store is not None:
+    if store is not None and clinic.was_read:
         store.save_response(pair.key, clinic.response(measured_change(score)))
-        store.audit("score upload", name, f"{score.zone}, model {score.model_version}")
     return Outcome(
         patient=name,
         inventories=dict(

@@ -117,12 +117,16 @@ def _viewer(opened: OpenedPair, stored: StoredPair, explainable: bool) -> None:
     with explained("The scans"):
         window = _choose_window()
         maps, opacity = _choose_overlay(stored) if explainable else (None, 0.0)
+        if maps and st.session_state.get("shown_for") != stored.pair_key:
+            _go_to_strongest(opened, maps)
+        st.session_state["shown_for"] = stored.pair_key if maps else None
         low, high = opened.heights
+        kept = st.session_state.setdefault("height", 50)
+        st.session_state["height"] = min(max(kept, low), high)
         height = st.slider(
             "Height in the lungs: 0 = base, 100 = apex, in both scans (arrow keys move it)",
             low,
             high,
-            min(max(50, low), high),
             format="%d %%",
             key="height",
         )
@@ -170,6 +174,13 @@ def _offer_strongest(opened: OpenedPair, maps: tuple[Halves, Halves]) -> None:
             on_click=_go_to,
             args=(round(100 * height),),
         )
+
+
+def _go_to_strongest(opened: OpenedPair, maps: tuple[Halves, Halves]) -> None:
+    """Show colour when the overlay is switched on: the follow-up's strongest slice."""
+    index = strongest_slice(maps[1])
+    if index is not None:
+        _go_to(round(100 * height_of(opened.volumes[1], opened.spans[1], index)))
 
 
 def strongest_slice(saliency: Halves) -> int | None:
