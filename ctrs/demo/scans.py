@@ -67,7 +67,7 @@ def demo_protocol(visit: int) -> Protocol:
     """A plain chest protocol, coarse enough to be made while somebody waits."""
     noise = (13.0, 15.0)[visit]
     return Protocol(
-        spacing=(3.0, 2.2, 2.2),
+        spacing=(3.75, 2.2, 2.2),
         kernel="B40f",
         manufacturer="Simulated",
         sharpness=0.9,

@@ -92,7 +92,7 @@ def build_demo_once() -> None:
 
 
 def _build_demo(tools: Workshop) -> None:
-    bar = st.progress(0.0, "First start: the demo patients are being made, about a minute…")
+    bar = st.progress(0.0, "First start: the demo patients are being made, about 20 seconds…")
 
     def progress(share: float, words: str) -> None:
         bar.progress(min(share, 1.0), f"First start: {words}…")
