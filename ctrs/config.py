@@ -49,7 +49,7 @@ class PrepareConfig:
 class ChestConfig:
     """When a scan counts as a chest, by the lungs found in it."""
 
-    lung_hu: tuple[float, float] = (-1000.0, -400.0)
+    lung_below_hu: float = -400.0  # aerated lung; consolidations and tumours are denser
     min_lung_ml: float = 900.0  # both lungs; a small adult breathing out has about 1,500
     min_lung_height_mm: float = 120.0
     # Lung area in an end slice over the largest area; above it a part is cut off.

@@ -48,7 +48,7 @@ def find_lungs(hu: Array, spacing: Triple, config: ChestConfig) -> Mask:
         Same shape as ``hu``; empty where no lung is found. Vessels and nodules inside are
         included; consolidations and tumours that touch the chest wall may not be.
     """
-    air = hu < config.lung_hu[1]
+    air = hu < config.lung_below_hu
     inside = air & ~_reaches_the_edge(air)
     lungs = _keep_lung_tissue(inside, hu)
     return _close(lungs, spacing)

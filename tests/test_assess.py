@@ -230,7 +230,7 @@ def test_other_configuration_is_prepared_anew(workshop, monkeypatch):
     volume = chest(SPACING)
     prepare_cached(volume, workshop)
     monkeypatch.setattr(assess_module, "prepare", forbidden)
-    other = replace(Config(), chest=ChestConfig(lung_hu=(-1000.0, -450.0)))
+    other = replace(Config(), chest=ChestConfig(lung_below_hu=-450.0))
     with pytest.raises(TypeError):  # `forbidden` was called, with arguments
         prepare_cached(volume, replace(workshop, config=other))
 
