@@ -13,7 +13,7 @@ from ctrs.assess import prepare_cached
 from ctrs.model.weights import read_card
 from ctrs.store import ScanFacts
 from ctrs.types import Outcome, Patient
-from ctrs.ui import resources
+from ctrs.ui import messages, resources
 from ctrs.ui.upload import stage
 from ctrs.volume_cache import VolumeCache
 
@@ -435,3 +435,16 @@ def test_the_model_page_reads_the_card_and_the_limits(app):
     assert "C-index: CTRS" in text
     assert "0.712" in text
     assert "42 to 62 or 106 to 140 days apart" in text
+
+
+@pytest.mark.parametrize(
+    ("fraction", "words"),
+    [
+        (-0.004, "0\u00a0% (inside noise)"),
+        (-0.12, "−12\u00a0% (inside noise)"),
+        (0.137, "+14\u00a0%"),
+        (None, "not measured"),
+    ],
+)
+def test_volume_change_in_words(fraction, words):
+    assert messages.volume_change(fraction) == words

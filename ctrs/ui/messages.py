@@ -97,10 +97,11 @@ def score_words(score: ResponseScore) -> str:
 
 
 def volume_change(fraction: float | None) -> str:
-    """``"−4 % (inside noise)"``, ``"+35 %"``, or that nobody measured it."""
+    """``"−4 % (inside noise)"``, ``"+35 %"``, ``"0 % …"`` without a sign, or that nobody measured it."""
     if fraction is None or math.isnan(fraction):
         return "not measured"
-    text = f"{100 * fraction:+.0f}\u00a0%".replace("-", "−")
+    points = round(100 * fraction)
+    text = f"{points:+d}\u00a0%".replace("-", "−") if points else "0\u00a0%"
     return f"{text} (inside noise)" if NOISE[0] <= fraction <= NOISE[1] else text
 
 
