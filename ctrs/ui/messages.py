@@ -97,7 +97,7 @@ def score_words(score: ResponseScore) -> str:
 
 
 def volume_change(fraction: float | None) -> str:
-    """``"−4 % (inside noise)"``, ``"+35 %"``, ``"0 % …"`` without a sign, or that nobody measured it."""
+    """``"−4 % (inside noise)"``, ``"+35 %"``, ``"0 % (…)"``, or that nobody measured it."""
     if fraction is None or math.isnan(fraction):
         return "not measured"
     points = round(100 * fraction)
