@@ -24,13 +24,16 @@ from ctrs.demo.board import build_demo, forget_board
 from ctrs.demo.cohort import write_cohort
 from ctrs.disk_cache import DiskCache
 from ctrs.errors import CtrsError, StoreUnusable, places_of
+from ctrs.ingest import read_scan
 from ctrs.ingest.inventory import survey
 from ctrs.model.weights import read_card
 from ctrs.pseudonym import load_key, pseudonym
 from ctrs.saliency import Explainer, explain, write_nifti
 from ctrs.score import Model
 from ctrs.store import Store
-from ctrs.trial.bank import simulate_trial
+from ctrs.trial import describe
+from ctrs.trial.bank import read_patients, simulate_trial
+from ctrs.trial.kinetics import FITTED
 
 DONE, WRONG_USAGE, UNUSABLE, NOT_ASSESSABLE = 0, 2, 3, 4
 MAX_DAYS = 36_500  # a century; more is a slip of the hand
@@ -177,10 +180,48 @@ def _simulate(options: argparse.Namespace) -> int:
         options.patients,
         options.seed,
         voxels=not options.no_voxels,
+        backgrounds=options.backgrounds,
         progress=lambda done, total: _say(f"{done}/{total}") if done % 50 == 0 else None,
     )
     _show(options, {"n": len(table)}, f"{len(table)} simulated patients in {options.out}")
     return DONE
+
+
+def _describe(options: argparse.Namespace) -> int:
+    found = describe.describe(read_patients(options.folder, describe.NEEDED))
+    _show(options, describe.as_json(found), describe.as_text(found))
+    return DONE
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from ctrs.trial.fit import fit
+
+    found = fit(options.data, options.out, _command_line())
+    _show(options, found, f"Fitted parameters in {options.out}")
+    return DONE
+
+
+def _pair(options: argparse.Namespace) -> int:
+    from ctrs.trial.semisynthetic import read_mask, semisynthetic_pair, write_pair
+
+    _, scan = read_scan(options.scan, Config().intake)
+    tumour = read_mask(options.tumour, scan)
+    pair = semisynthetic_pair(scan, tumour, options.change, options.seed)
+    facts = write_pair(pair, options.out)
+    _show(options, facts, f"{facts['what']}\nIn {options.out}")
+    return DONE
+
+
+def _report(options: argparse.Namespace) -> int:
+    from ctrs.trial.realism_report import write_report
+
+    file = write_report(options.data, options.out, options.seed, _say)
+    _show(options, {"report": str(file)}, f"The report is {file}")
+    return DONE
+
+
+def _command_line() -> str:
+    return "python -m ctrs " + " ".join(sys.argv[1:])
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -194,7 +235,7 @@ def _train(options: argparse.Namespace) -> int:
         backgrounds=options.backgrounds,
         device=options.device,
         config=config,
-        command="python -m ctrs " + " ".join(sys.argv[1:]),
+        command=_command_line(),
         progress=_say,
     )
     _show(options, vars(card), f"Weights {card.version} in {options.out}")
@@ -277,7 +318,23 @@ def _add_trial_commands(commands: Any) -> None:
     simulate.add_argument("--patients", type=_count, required=True, metavar="N")
     simulate.add_argument("--seed", type=int, required=True, metavar="S")
     simulate.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    simulate.add_argument("--no-voxels", action="store_true")
+    simulate.add_argument("--no-voxels", action="store_true", help="the tables alone")
+    simulate.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="real anatomy")
+    told = _command(trial, "describe", _describe, "a trial in figures, beside real patients")
+    told.add_argument("folder", type=Path)
+    fit = _command(trial, "fit", _fit, "fit growth, decay and hazard to the real tables")
+    fit.add_argument("--data", type=Path, default=places.test_data(), metavar="FOLDER")
+    fit.add_argument("--out", type=Path, default=FITTED, metavar="FILE")
+    pair = _command(trial, "pair", _pair, "a real scan and a follow-up made from it")
+    pair.add_argument("--scan", type=Path, required=True)
+    pair.add_argument("--tumour", type=Path, required=True, metavar="MASK")
+    pair.add_argument("--change", type=_change, required=True, metavar="X", help="-0.5 = half left")
+    pair.add_argument("--seed", type=int, default=1, metavar="S")
+    pair.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    compare = _command(trial, "report", _report, "simulated beside real: a report with figures")
+    compare.add_argument("--data", type=Path, default=places.test_data(), metavar="FOLDER")
+    compare.add_argument("--seed", type=int, default=1, metavar="S")
+    compare.add_argument("--out", type=Path, default=places.ROOT / "assets/trial", metavar="FOLDER")
     train = _command(commands, "train", _train, "train the networks on a trial")
     train.add_argument("--trial", type=Path, required=True, metavar="FOLDER")
     train.add_argument("--out", type=Path, required=True, metavar="WEIGHTS")
@@ -292,6 +349,13 @@ def _days(text: str) -> int:
     if abs(days) > MAX_DAYS:
         raise ValueError
     return days
+
+
+def _change(text: str) -> float:
+    change = float(text)
+    if not -1 <= change <= 20:
+        raise ValueError
+    return change
 
 
 def _count(text: str) -> int:

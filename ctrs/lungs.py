@@ -79,6 +79,15 @@ def _keep_lung_tissue(inside: Mask, hu: Array) -> Mask:
 
 def _close(lungs: Mask, spacing: Triple) -> Mask:
     """Fill what lies inside the lungs: closing by `CLOSING_MM`, then holes slice by slice."""
+    closed = np.zeros_like(lungs)
+    found = ndimage.find_objects(lungs.astype(np.uint8))
+    if found:
+        # Nothing beyond the lungs' own box can be inside them.
+        closed[found[0]] = _close_box(lungs[found[0]], spacing)
+    return closed
+
+
+def _close_box(lungs: Mask, spacing: Triple) -> Mask:
     reach = round(CLOSING_MM / max(spacing))
     padded = np.pad(lungs, reach)
     far = ndimage.distance_transform_edt(~padded, sampling=spacing) > CLOSING_MM

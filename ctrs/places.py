@@ -35,5 +35,10 @@ def demo_scans() -> Path:
     return _place("CTRS_DEMO_SCANS", "data/demo/scans")
 
 
+def test_data() -> Path:
+    """Real scans and tables, for tests, fits and reports; never part of the project."""
+    return _place("CTRS_TEST_DATA", "../shared/data")
+
+
 def _place(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or ROOT / default)

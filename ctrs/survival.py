@@ -18,6 +18,7 @@ from ctrs.errors import TooFewPatients
 from ctrs.types import (
     UNKNOWN,
     Cohort,
+    CoxTerm,
     Floats,
     HazardRatio,
     LogRank,
@@ -352,6 +353,31 @@ def _without_silent_levels(table: pd.DataFrame) -> pd.DataFrame:
             levels = _levels(table, column)
             table = table[levels.isin(levels[table["event"].astype(bool)].unique())]
     return table
+
+
+def cox_terms(cohort: Cohort, covariates: Sequence[str]) -> list[CoxTerm]:
+    """Coefficients of a Cox model with all the ``covariates`` together, per unit of each.
+
+    Args:
+        covariates: Numeric columns of the cohort's table, none missing.
+
+    Raises:
+        TooFewPatients: The likelihood has no finite maximum.
+
+    Source:
+        Efron's handling of ties; same as R's ``coxph``.
+    """
+    fit = _fit_cox(cohort.table[list(covariates)].astype(float), cohort.table)
+    if fit is None:
+        raise TooFewPatients(
+            f"A Cox model with {len(covariates)} covariates has no answer for the"
+            f" {len(cohort.table)} patients of “{cohort.name}”.",
+            "Leave out covariates, or choose a larger cohort.",
+        )
+    return [
+        CoxTerm(name, float(fit.params_[name]), float(fit.standard_errors_[name]))
+        for name in covariates
+    ]
 
 
 def _covariates(table: pd.DataFrame) -> pd.DataFrame:

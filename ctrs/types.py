@@ -430,3 +430,12 @@ class HazardRatio:
     n_patients: int
     n_events: int
     p_interaction: float | None = None
+
+
+@dataclass(frozen=True)
+class CoxTerm:
+    """One coefficient of a Cox model; ``log_hazard`` above 0 = dies sooner, per unit."""
+
+    covariate: str
+    log_hazard: float
+    standard_error: float

@@ -107,7 +107,7 @@ def test_story_of_each_case_is_that_of_its_patient():
     truth = {case.name: demo_patient(case) for case in CASES}
     assert truth["DEMO-1"].response.recist == "SD"
     assert truth["DEMO-1"].lesions[0].texture == "necrotic"
-    assert truth["DEMO-1"].effusion_ml[0] > 0
+    assert truth["DEMO-1"].disease.effusion_ml[0] > 0
     assert truth["DEMO-1"].anatomy.emphysema > 0.05
     assert truth["DEMO-2"].lesions[0].halo > 0
     assert truth["DEMO-2"].tumour_ml(1) > 1.2 * truth["DEMO-2"].tumour_ml(0)

@@ -47,12 +47,12 @@ class DemoCase:
 
 
 CASES = (
-    DemoCase("DEMO-1", 66, "Stable by RECIST; necrotic primary, fluid, emphysema"),
-    DemoCase("DEMO-2", 1433, "Larger at 12 weeks with a hazy rim: pseudoprogression in the making"),
-    DemoCase("DEMO-3", 37, "Partial response"),
-    DemoCase("DEMO-4", 223, "Stable by RECIST; tumour volume nearly halved"),
-    DemoCase("DEMO-5", 107, "Export interrupted: slices are missing", lost_slices=(40, 41, 60)),
-    DemoCase("DEMO-6", 212, "Follow-up scan ends in the middle of the lungs", kept_share=0.55),
+    DemoCase("DEMO-1", 1868, "Stable by RECIST; necrotic primary, fluid, emphysema"),
+    DemoCase("DEMO-2", 199, "Larger at 12 weeks with a hazy rim: pseudoprogression in the making"),
+    DemoCase("DEMO-3", 141, "Partial response"),
+    DemoCase("DEMO-4", 714, "Stable by RECIST; tumour volume nearly halved"),
+    DemoCase("DEMO-5", 18, "Export interrupted: slices are missing", lost_slices=(40, 41, 60)),
+    DemoCase("DEMO-6", 7, "Follow-up scan ends in the middle of the lungs", kept_share=0.55),
 )
 
 
@@ -60,7 +60,7 @@ def demo_patient(case: DemoCase) -> TrialPatient:
     """The simulated patient behind a case, under the case's name."""
     (patient,) = simulate_patients(1, case.seed, prefix=case.name)
     clinic = replace(patient.patient, patient=case.name, cohort=DEMO_BOARD, note=case.note)
-    return replace(patient, patient=clinic)
+    return replace(patient, person=replace(patient.person, clinic=clinic))
 
 
 def demo_protocol(visit: int) -> Protocol:

@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ctrs.config import PrepareConfig
-from ctrs.errors import InputRejected
 from ctrs.model.ensemble import (
     Ensemble,
     Seen,
@@ -34,10 +33,12 @@ from ctrs.model.network import Perceiver
 from ctrs.model.perceive import PerceiveConfig, train_perceiver
 from ctrs.model.weights import FORESEERS, PERCEIVER, Card, checksum, write_card
 from ctrs.trial.backgrounds import load_backgrounds
-from ctrs.trial.bank import load_prepared
+from ctrs.trial.bank import load_prepared, read_patients
 from ctrs.types import Prediction
 
 Progress = Callable[[str], None]
+
+NEEDED = ("patient", "months", "event", "interval_days", "split")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,19 +121,7 @@ def read_trial(trial: Path) -> pd.DataFrame:
     Raises:
         InputRejected: There is none, or a column is missing.
     """
-    file = trial / "patients.csv"
-    if not file.exists():
-        raise InputRejected(
-            "The folder holds no patients.csv.", "Make one with `python -m ctrs trial simulate`."
-        )
-    table = pd.read_csv(file, index_col="patient")
-    missing = {"months", "event", "interval_days", "split"} - set(table.columns)
-    if missing:
-        raise InputRejected(
-            f"patients.csv lacks the columns {', '.join(sorted(missing))}.",
-            "Add them; the README describes each.",
-        )
-    return table
+    return read_patients(trial, NEEDED).set_index("patient")
 
 
 def see_trial(

@@ -1,16 +1,19 @@
 """A trial on disk: one table of patients, one file of prepared scans with truth a patient.
 
-``patients.csv`` has the columns of `ctrs.trial.patients.trial_table` and ``split`` (``train`` or
-``test``). ``prepared/<patient>.npz`` has, for both visits (first axis), 8-bit arrays on the
-model's grid: ``image`` (0-255 over the window), ``tumour`` and ``effusion`` (0-255 = share of the
-voxel), ``lungs`` (0 or 1).
+``patients.csv`` has the columns of `ctrs.trial.patients.trial_table`; its ``split`` is ``train``
+(the discovery cohort), ``test`` or ``external``. ``prepared/<patient>.npz`` has, for both visits
+(first axis), 8-bit arrays on the model's grid: ``image`` (0-255 over the window), ``tumour`` and
+``effusion`` (0-255 = share of the voxel), ``lungs`` (0 or 1), and for patients in real anatomy
+``ignore`` (1 = a tumour of the real chest, in no truth). ``trial.json`` says what the scans were
+made from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +22,17 @@ import pandas as pd
 import SimpleITK as sitk
 
 from ctrs.config import Config
+from ctrs.errors import InputRejected
 from ctrs.prepare import onto_model_grid, prepare
+from ctrs.trial.backgrounds import RealRendering, RealScan, load_real_scans, render_on_background
 from ctrs.trial.patients import TrialPatient, simulate_patients, trial_table
-from ctrs.trial.render import RenderedScan, render_visit
+from ctrs.trial.render import RenderedScan, protocol_of, render_visit
 from ctrs.types import Array
 
 Bytes = npt.NDArray[np.uint8]
 
 RENDER_MM = 2.6  # pixel size for training scans; finer than the model's grid
-TEST_SHARE = 0.4
+RENDERER = 2  # raise it when the same patient would be rendered differently
 
 
 def simulate_trial(
@@ -36,34 +41,82 @@ def simulate_trial(
     seed: int,
     *,
     voxels: bool = True,
+    backgrounds: Path | None = None,
     workers: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Simulate ``n`` patients into ``folder``; scans already there are kept.
+    """Simulate ``n`` patients into ``folder``; scans of this very trial already there are kept.
+
+    Args:
+        backgrounds: Folder of real scans (`ctrs.trial.backgrounds`): the patients' tumours and
+            fluid are painted into these, one after the other, in place of simulated anatomy.
+            What the simulated body would show beside them (emphysema, muscle, bone) is then
+            not to be seen.
 
     Returns:
-        The table written to ``patients.csv``: the first 60 % are for training.
+        The table written to ``patients.csv``.
+
+    Raises:
+        InputRejected: The folder holds scans of another trial, or there are no backgrounds.
     """
-    patients = simulate_patients(n, seed)
+    patients = simulate_patients(n, seed, workers=workers)
     table = trial_table(patients)
-    n_train = round(n * (1 - TEST_SHARE))
-    table["split"] = ["train"] * n_train + ["test"] * (n - n_train)
     folder.mkdir(parents=True, exist_ok=True)
+    if voxels:
+        _claim(folder, seed, backgrounds)
     table.to_csv(folder / "patients.csv", index=False)
     if voxels:
-        _render_all(folder / "prepared", patients, workers, progress)
+        _render_all(folder / "prepared", patients, backgrounds, workers, progress)
     return table
+
+
+def read_patients(folder: Path, needed: Iterable[str]) -> pd.DataFrame:
+    """``patients.csv`` of a trial.
+
+    Raises:
+        InputRejected: There is none, or one of the ``needed`` columns is missing.
+    """
+    file = folder / "patients.csv"
+    if not file.exists():
+        raise InputRejected(
+            "The folder holds no patients.csv.", "Make one with `python -m ctrs trial simulate`."
+        )
+    table = pd.read_csv(file, dtype={"ecog": str})
+    missing = set(needed) - set(table.columns)
+    if missing:
+        raise InputRejected(
+            f"patients.csv lacks the columns {', '.join(sorted(missing))}.",
+            "Add them (the README describes each), or make a simulated trial.",
+        )
+    return table
+
+
+def _claim(folder: Path, seed: int, backgrounds: Path | None) -> None:
+    """Note what the scans are made from; refuse to mix them with those of another trial."""
+    names = [file.name for file in sorted(backgrounds.iterdir())] if backgrounds else []
+    made_from = {"seed": seed, "renderer": RENDERER, "backgrounds": names}
+    note = folder / "trial.json"
+    if note.exists() and json.loads(note.read_text()) != made_from:
+        raise InputRejected(
+            "The folder holds scans of another trial: other seed, backgrounds or program version.",
+            "Choose an empty folder, or delete this one first.",
+        )
+    note.write_text(json.dumps(made_from) + "\n")
 
 
 def _render_all(
     folder: Path,
     patients: list[TrialPatient],
+    backgrounds: Path | None,
     workers: int,
     progress: Callable[[int, int], None],
 ) -> None:
     folder.mkdir(exist_ok=True)
+    if backgrounds:
+        _real_scans(backgrounds)  # fails here, not in the workers
     with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
-        done = pool.map(partial(_render_one, folder), patients, chunksize=4)
+        render = partial(_render_one, folder, backgrounds)
+        done = pool.map(render, enumerate(patients), chunksize=4)
         for index, _ in enumerate(done):
             progress(index + 1, len(patients))
 
@@ -72,12 +125,27 @@ def _one_thread() -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
-def _render_one(folder: Path, patient: TrialPatient) -> None:
+@cache
+def _real_scans(backgrounds: Path) -> list[RealScan]:
+    """The real scans, read once in each process.
+
+    Raises:
+        InputRejected: There are none.
+    """
+    scans = load_real_scans(backgrounds)
+    if not scans:
+        raise InputRejected(
+            "The folder of backgrounds holds no scan.", "Put NIfTI, NRRD or MHA files in it."
+        )
+    return scans
+
+
+def _render_one(folder: Path, backgrounds: Path | None, numbered: tuple[int, TrialPatient]) -> None:
+    index, patient = numbered
     path = folder / f"{patient.patient.patient}.npz"
     if path.exists():
         return
-    config = Config()
-    visits = [_visit_arrays(render_visit(patient, v, RENDER_MM), config) for v in (0, 1)]
+    visits = [_visit_arrays(_visit(index, patient, v, backgrounds), Config()) for v in (0, 1)]
     partly = path.with_suffix(".part")
     with partly.open("wb") as file:
         both = {name: np.stack([visit[name] for visit in visits]) for name in visits[0]}
@@ -85,15 +153,29 @@ def _render_one(folder: Path, patient: TrialPatient) -> None:
     partly.replace(path)
 
 
+def _visit(index: int, patient: TrialPatient, visit: int, backgrounds: Path | None) -> RenderedScan:
+    if backgrounds is None:
+        return render_visit(patient, visit, RENDER_MM)
+    scans = _real_scans(backgrounds)
+    protocol = protocol_of(patient, visit, RENDER_MM)
+    return render_on_background(patient, visit, scans[index % len(scans)], protocol)
+
+
 def _visit_arrays(scan: RenderedScan, config: Config) -> dict[str, Bytes]:
     prepared, _ = prepare(scan.volume, config.prepare, config.chest)
-    spacing = scan.volume.spacing
-    return {
+
+    def share(values: Array) -> Bytes:
+        return _bytes(onto_model_grid(values, scan.volume.spacing, prepared))
+
+    arrays = {
         "image": _bytes(prepared.image),
         "lungs": prepared.lungs.astype(np.uint8),
-        "tumour": _bytes(onto_model_grid(scan.tumour.astype(np.float32), spacing, prepared)),
-        "effusion": _bytes(onto_model_grid(scan.effusion.astype(np.float32), spacing, prepared)),
+        "tumour": share(scan.tumour),
+        "effusion": share(scan.effusion),
     }
+    if isinstance(scan, RealRendering):
+        arrays["ignore"] = (share(scan.ignore.astype(np.float32)) > 25).astype(np.uint8)
+    return arrays
 
 
 def _bytes(share: Array) -> Bytes:

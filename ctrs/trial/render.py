@@ -7,22 +7,25 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from ctrs.trial.anatomy import SIDES, Posture, Thorax
-from ctrs.trial.lesions import paint_effusion, paint_lesion
+from ctrs.trial.build import SIDES, Posture
+from ctrs.trial.lesions import paint_lesion
 from ctrs.trial.patients import TrialPatient
+from ctrs.trial.pleura import paint_collapse, paint_effusion
 from ctrs.trial.scanner import Protocol, acquire, draw_protocol
-from ctrs.types import Mask, SeriesHeader, Volume
+from ctrs.trial.thorax import Thorax
+from ctrs.types import Array, SeriesHeader, Volume
 
 FIRST_DAY = date(2021, 3, 1)
+CONTRAST_SHARE = 0.6  # of the scans; ours
 
 
 @dataclass(frozen=True)
 class RenderedScan:
-    """One simulated scan; masks have the shape of ``volume.hu``."""
+    """One simulated scan; the share of each of its voxels, 0 to 1, that is tumour or fluid."""
 
     volume: Volume
-    tumour: Mask
-    effusion: Mask
+    tumour: Array
+    effusion: Array
 
 
 def render_visit(
@@ -36,14 +39,17 @@ def render_visit(
     """
     rng = np.random.default_rng([patient.seed, visit])
     posture = Posture.draw(rng)
-    protocol = protocol or draw_protocol(rng, in_plane_mm, contrast=0.6)
+    protocol = protocol or protocol_of(patient, visit, in_plane_mm)
     grid = protocol.grid(patient.anatomy.lung_height)
     thorax = Thorax(patient.anatomy, posture, grid, protocol.enhancement)
-    side = SIDES[0] if patient.effusion_side == SIDES[0] else SIDES[1]
-    effusion = paint_effusion(thorax, side, patient.effusion_ml[visit])
-    tumour = np.zeros(grid.shape, bool)
+    side = SIDES[0] if patient.disease.effusion_side == SIDES[0] else SIDES[1]
+    contrast = protocol.enhancement
     for lesion in patient.lesions:
-        tumour |= paint_lesion(thorax, lesion, visit, protocol.enhancement)
+        paint_collapse(thorax, lesion, visit, contrast)
+    effusion = paint_effusion(thorax, side, patient.disease.effusion_ml[visit], contrast)
+    tumour = np.zeros(grid.shape, np.float32)
+    for lesion in patient.lesions:
+        tumour += paint_lesion(thorax, lesion, visit, contrast, tumour)
     z, y, x = grid.first
     volume = Volume(
         hu=acquire(thorax.hu, protocol, rng),
@@ -51,7 +57,14 @@ def render_visit(
         origin=(x, y, z),
         header=_header(patient, visit, protocol),
     )
-    return RenderedScan(volume, tumour, effusion & ~tumour)
+    return RenderedScan(volume, tumour, np.minimum(effusion, 1 - tumour))
+
+
+def protocol_of(patient: TrialPatient, visit: int, in_plane_mm: float) -> Protocol:
+    """How this patient is scanned at this visit, at the scanner that the table names."""
+    rng = np.random.default_rng([patient.seed, visit, 3])
+    scanner = patient.person.scanner[visit]
+    return draw_protocol(rng, in_plane_mm, CONTRAST_SHARE, scanner)
 
 
 def _header(patient: TrialPatient, visit: int, protocol: Protocol) -> SeriesHeader:

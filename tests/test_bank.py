@@ -1,0 +1,72 @@
+"""A trial on disk: tables, prepared scans with their truth, never two trials in one folder."""
+
+import numpy as np
+import pytest
+
+from ctrs.errors import InputRejected
+from ctrs.trial.bank import load_prepared, read_patients, simulate_trial
+from ctrs.trial.patients import simulate_patients
+
+
+def test_tables_alone_are_written_without_voxels(tmp_path):
+    table = simulate_trial(tmp_path, 10, 3, voxels=False)
+    assert not (tmp_path / "prepared").exists()
+    # 1,171 : 605 : 300 of 2,076 is 5.6 : 2.9 : 1.4 of ten.
+    assert table["split"].value_counts().to_dict() == {"train": 6, "test": 3, "external": 1}
+    read = read_patients(tmp_path, ["patient", "split"])
+    assert list(read["patient"]) == [f"SIM-{n:04d}" for n in range(1, 11)]
+    assert set(read["ecog"]) <= {"0", "1", "2"}
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trial")
+    simulate_trial(folder, 2, 8)
+    return folder
+
+
+def test_prepared_scans_of_a_patient_hold_the_truth_in_millilitres(trial):
+    for patient in simulate_patients(2, 8):
+        arrays = load_prepared(trial, patient.patient.patient)
+        assert {k: v.shape for k, v in arrays.items()} == dict.fromkeys(
+            ("image", "lungs", "tumour", "effusion"), (2, 104, 88, 120)
+        )
+        for visit in (0, 1):
+            found = arrays["tumour"][visit].sum() / 255 * 0.027
+            # What lies outside the model's box, below the lungs, is cut off.
+            assert 0.9 * patient.tumour_ml(visit) < found + 0.1
+            assert found < 1.03 * patient.tumour_ml(visit) + 0.1
+            assert 1200 < arrays["lungs"][visit].sum() * 0.027 < 9000
+
+
+def test_more_patients_are_added_and_those_there_are_kept(trial):
+    before = (trial / "prepared" / "SIM-0002.npz").stat().st_mtime_ns
+    simulate_trial(trial, 3, 8)
+    assert (trial / "prepared" / "SIM-0003.npz").exists()
+    assert (trial / "prepared" / "SIM-0002.npz").stat().st_mtime_ns == before
+
+
+def test_scans_of_another_seed_are_not_mixed_in(trial):
+    table = (trial / "patients.csv").read_text()
+    with pytest.raises(InputRejected, match="another trial"):
+        simulate_trial(trial, 2, 9)
+    assert (trial / "patients.csv").read_text() == table
+
+
+def test_backgrounds_must_be_there(tmp_path):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputRejected, match="no scan"):
+        simulate_trial(tmp_path / "trial", 1, 8, backgrounds=tmp_path / "none")
+
+
+def test_table_without_a_column_says_which(tmp_path):
+    (tmp_path / "patients.csv").write_text("patient,months\nA,3\n")
+    with pytest.raises(InputRejected, match="lacks the columns event, split"):
+        read_patients(tmp_path, ["patient", "split", "event"])
+    with pytest.raises(InputRejected, match=r"no patients\.csv"):
+        read_patients(tmp_path / "elsewhere", [])
+
+
+def test_images_are_not_all_alike(trial):
+    images = load_prepared(trial, "SIM-0001", "image")["image"]
+    assert np.abs(images[0].astype(int) - images[1]).mean() > 2
