@@ -31,9 +31,9 @@ from ctrs.pseudonym import load_key, pseudonym
 from ctrs.saliency import Explainer, explain, write_nifti
 from ctrs.score import Model
 from ctrs.store import Store
-from ctrs.trial import describe
 from ctrs.trial.bank import read_patients, simulate_trial
-from ctrs.trial.kinetics import FITTED
+from ctrs.trial.population import describe
+from ctrs.trial.population.kinetics import FITTED
 
 DONE, WRONG_USAGE, UNUSABLE, NOT_ASSESSABLE = 0, 2, 3, 4
 MAX_DAYS = 36_500  # a century; more is a slip of the hand
@@ -194,7 +194,7 @@ def _describe(options: argparse.Namespace) -> int:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from ctrs.trial.fit import fit
+    from ctrs.trial.population.fit import fit
 
     found = fit(options.data, options.out, _command_line())
     _show(options, found, f"Fitted parameters in {options.out}")
@@ -202,7 +202,7 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _pair(options: argparse.Namespace) -> int:
-    from ctrs.trial.semisynthetic import read_mask, semisynthetic_pair, write_pair
+    from ctrs.trial.real.semisynthetic import read_mask, semisynthetic_pair, write_pair
 
     _, scan = read_scan(options.scan, Config().intake)
     tumour = read_mask(options.tumour, scan)
@@ -213,7 +213,7 @@ def _pair(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from ctrs.trial.realism_report import write_report
+    from ctrs.trial.realism.report import write_report
 
     file = write_report(options.data, options.out, options.seed, _say)
     _show(options, {"report": str(file)}, f"The report is {file}")

@@ -9,7 +9,9 @@ import SimpleITK as sitk
 
 from ctrs.config import ChestConfig, PrepareConfig
 from ctrs.prepare import prepare
-from ctrs.trial.backgrounds import (
+from ctrs.trial.body.anatomy import BonePlace, LiverPlace, LungPlace, NodePlace
+from ctrs.trial.population.patients import simulate_patients
+from ctrs.trial.real.backgrounds import (
     OUTLINE_MM,
     Background,
     RealScan,
@@ -18,10 +20,8 @@ from ctrs.trial.backgrounds import (
     paint_background,
     render_on_background,
 )
-from ctrs.trial.build import BonePlace, LiverPlace, LungPlace, NodePlace
-from ctrs.trial.grain import Grain, measure_grain
-from ctrs.trial.patients import simulate_patients
-from ctrs.trial.real_lungs import RealLungs, height_of, lungs_at
+from ctrs.trial.real.grain import Grain, measure_grain
+from ctrs.trial.real.lungs import RealLungs, height_of, lungs_at
 from ctrs.trial.render import FIRST_DAY
 from ctrs.trial.scanner import Protocol
 from ctrs.types import Volume

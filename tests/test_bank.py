@@ -5,7 +5,7 @@ import pytest
 
 from ctrs.errors import InputRejected
 from ctrs.trial.bank import load_prepared, read_patients, simulate_trial
-from ctrs.trial.patients import simulate_patients
+from ctrs.trial.population.patients import simulate_patients
 
 
 def test_tables_alone_are_written_without_voxels(tmp_path):

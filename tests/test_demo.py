@@ -18,7 +18,7 @@ from ctrs.errors import MissingSlices
 from ctrs.ingest import read_scan
 from ctrs.score import judge
 from ctrs.store import Store
-from ctrs.trial.patients import simulate_patients, trial_table
+from ctrs.trial.population.patients import simulate_patients, trial_table
 from ctrs.types import Zone
 from tests.scoring_fixtures import FixedModel, forbidden, prediction, write_weights
 

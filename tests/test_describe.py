@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from ctrs.errors import TooFewPatients
-from ctrs.trial.describe import Target, as_json, as_text, describe
-from ctrs.trial.patients import simulate_patients, trial_table
+from ctrs.trial.population.describe import Target, as_json, as_text, describe
+from ctrs.trial.population.patients import simulate_patients, trial_table
 
 FEW = pd.DataFrame(
     {

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctrs.trial.fit import (
+from ctrs.trial.population.fit import (
     PARAMETERS,
     START,
     fit_hazard,
@@ -15,7 +15,7 @@ from ctrs.trial.fit import (
     patient_log_likelihood,
     tabulate,
 )
-from ctrs.trial.kinetics import (
+from ctrs.trial.population.kinetics import (
     FITTED,
     Course,
     KineticsModel,

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ctrs.trial.build import Grid, LungPlace, Posture, draw_anatomy
-from ctrs.trial.lesions import Lesion, Surroundings, paint_blob, paint_lesion
-from ctrs.trial.pleura import AIRLESS_VOLUME, paint_collapse, pour
-from ctrs.trial.thorax import Thorax
+from ctrs.trial.body.anatomy import Grid, LungPlace, Posture, draw_anatomy
+from ctrs.trial.body.thorax import Thorax
+from ctrs.trial.disease.lesions import Lesion, Surroundings, paint_blob, paint_lesion
+from ctrs.trial.disease.pleura import AIRLESS_VOLUME, paint_collapse, pour
 from tests.test_prepare import centre_mm
 
 LESION = Lesion(

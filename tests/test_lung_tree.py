@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ctrs.trial.build import Grid, Posture
-from ctrs.trial.lung_space import LungSpace
-from ctrs.trial.lung_tree import (
+from ctrs.trial.body.anatomy import Grid, Posture
+from ctrs.trial.body.lung_space import LungSpace
+from ctrs.trial.body.lung_tree import (
     AIRWAY_LEVELS,
     ARTERY_MM,
     LEVELS,
@@ -18,7 +18,7 @@ from ctrs.trial.lung_tree import (
     paint_lung_tree,
     straight,
 )
-from ctrs.trial.parenchyma import paint_parenchyma
+from ctrs.trial.body.parenchyma import paint_parenchyma
 
 HEIGHT = 240.0
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from ctrs.survival import cox_terms, kaplan_meier, survival_at
-from ctrs.trial import outcome
-from ctrs.trial.fit import HAZARD_COVARIATES, hazard_covariates
-from ctrs.trial.kinetics import fitted
-from ctrs.trial.patients import simulate_patients, trial_table
-from ctrs.trial.people import ecog_shares
+from ctrs.trial.population import outcome
+from ctrs.trial.population.fit import HAZARD_COVARIATES, hazard_covariates
+from ctrs.trial.population.kinetics import fitted
+from ctrs.trial.population.patients import simulate_patients, trial_table
+from ctrs.trial.population.people import ecog_shares
 from ctrs.types import Cohort
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ctrs.trial.patients import simulate_patients, trial_table
-from ctrs.trial.people import COHORT_SIZES, ecog_shares, split_of
+from ctrs.trial.population.patients import simulate_patients, trial_table
+from ctrs.trial.population.people import COHORT_SIZES, ecog_shares, split_of
 from ctrs.types import Recist
 from tests.other_machine import on_another_machine
 
@@ -44,7 +44,7 @@ def test_patients_are_not_copies_of_each_other(patients):
 
 def test_another_processor_writes_the_same_table(table):
     code = (
-        "from ctrs.trial.patients import *; import hashlib;"
+        "from ctrs.trial.population.patients import *; import hashlib;"
         "csv = trial_table(simulate_patients(300, 11)).to_csv();"
         "print(hashlib.sha256(csv.encode()).hexdigest())"
     )

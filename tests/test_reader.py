@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ctrs.trial import reader
-from ctrs.trial.anatomy import LungPlace
-from ctrs.trial.lesions import Lesion
-from ctrs.trial.reader import Measured, choose_targets, read_response
+from ctrs.trial.body.anatomy import LungPlace
+from ctrs.trial.disease.lesions import Lesion
+from ctrs.trial.population import reader
+from ctrs.trial.population.reader import Measured, choose_targets, read_response
 from ctrs.types import Recist
 
 PLACE = LungPlace("left", 0.4, 0.1, -0.2)

@@ -12,9 +12,9 @@ import pytest
 from ctrs.cli import main
 from ctrs.config import IntakeConfig
 from ctrs.ingest import read_scan
-from ctrs.trial.anatomy import LungPlace
+from ctrs.trial.body.anatomy import LungPlace
 from ctrs.trial.dicom import write_series
-from ctrs.trial.lesions import Lesion, paint_blob
+from ctrs.trial.disease.lesions import Lesion, paint_blob
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CTRS_TEST_DATA", ROOT.parent / "shared" / "data")) / "ct"

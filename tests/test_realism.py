@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ctrs.config import Config
 from ctrs.kernels import Sharpness
-from ctrs.trial.contact_sheet import (
+from ctrs.trial.realism.contact_sheet import (
     GREYS_AND_ORANGE,
     contact_sheet,
     cut_views,
@@ -19,10 +19,10 @@ from ctrs.trial.contact_sheet import (
     same_place,
     save_small,
 )
-from ctrs.trial.realism import MeasuredScan, Plan
-from ctrs.trial.realism_noise import correlation, detrend, measure_noise, noise_power
-from ctrs.trial.realism_report import write_report
-from ctrs.trial.realism_tables import (
+from ctrs.trial.realism.evidence import MeasuredScan, Plan
+from ctrs.trial.realism.noise import correlation, detrend, measure_noise, noise_power
+from ctrs.trial.realism.report import write_report
+from ctrs.trial.realism.tables import (
     by_targets,
     compare_quantiles,
     compare_survival,
@@ -32,9 +32,8 @@ from ctrs.trial.realism_tables import (
     shares,
     simulated_change,
 )
-from ctrs.trial.realism_text import change_section, reflow, spread, table
-from ctrs.trial.realism_voxel_text import noise_section
-from ctrs.trial.realism_voxels import (
+from ctrs.trial.realism.text import change_section, reflow, spread, table
+from ctrs.trial.realism.tissues import (
     Histogram,
     find_tissues,
     histogram,
@@ -42,6 +41,7 @@ from ctrs.trial.realism_voxels import (
     overlap,
     peak,
 )
+from ctrs.trial.realism.voxel_text import noise_section
 from ctrs.types import Volume
 
 DATA = Path(os.environ.get("CTRS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

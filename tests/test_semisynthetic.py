@@ -13,9 +13,9 @@ import SimpleITK as sitk
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected
 from ctrs.ingest import read_scan
-from ctrs.trial.breathing import NODE_MM, Breath, breathe, displacement
-from ctrs.trial.semisynthetic import read_mask, semisynthetic_pair, write_pair
-from ctrs.trial.tumour_warp import cut_region, sources, step_for
+from ctrs.trial.real.breathing import NODE_MM, Breath, breathe, displacement
+from ctrs.trial.real.semisynthetic import read_mask, semisynthetic_pair, write_pair
+from ctrs.trial.real.tumour_warp import cut_region, sources, step_for
 from ctrs.types import SeriesHeader
 from tests.conftest import chest_volume
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ctrs.errors import InputRejected
-from ctrs.trial.describe import TARGETS
-from ctrs.trial.tables import change_near, read_diameters, read_oak
+from ctrs.trial.population.describe import TARGETS
+from ctrs.trial.population.tables import change_near, read_diameters, read_oak
 
 DATA = Path(os.environ.get("CTRS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -1,17 +1,13 @@
 """The simulated thorax: organs where they belong, a body that breathes, the same bytes."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from hashlib import sha256
 
 import numpy as np
 import pytest
 
 from ctrs.config import ChestConfig
 from ctrs.lungs import check_chest, describe_chest, find_lungs
-from ctrs.trial.anatomy import (
+from ctrs.trial.body.anatomy import (
     SIDES,
     BonePlace,
     Grid,
@@ -20,12 +16,11 @@ from ctrs.trial.anatomy import (
     NodePlace,
     Posture,
     draw_anatomy,
-    hilum_mm,
-    place_mm,
 )
-from ctrs.trial.canvas import Canvas, capsule, cover, smooth_union
-from ctrs.trial.shape import chest_shape
-from ctrs.trial.thorax import Thorax
+from ctrs.trial.body.canvas import Canvas, capsule, cover, smooth_union
+from ctrs.trial.body.location import hilum_mm, place_mm
+from ctrs.trial.body.shape import chest_shape
+from ctrs.trial.body.thorax import Thorax
 
 STILL = Posture(breath=1.0, shift=(0.0, 0.0, 0.0), turn=0.0)
 SPACING = (5.0, 3.1, 2.9)
@@ -278,31 +273,6 @@ def test_body_turned_and_shifted_is_found_again(thorax):
     voxel = (13, 40, 77)
     point = np.array([[z[voxel], y[voxel], x[voxel]]])
     np.testing.assert_allclose(grid.index(point, posture)[0], voxel, atol=1e-3)
-
-
-# --- The same bytes ---------------------------------------------------------------------------
-
-BYTES = """
-import sys
-from hashlib import sha256
-sys.path.insert(0, "tests")
-from test_thorax import a_thorax, any_anatomy, any_posture
-thorax = a_thorax(any_anatomy(1), any_posture(1), 80.0)
-print(sha256(thorax.hu.tobytes() + thorax.lobes.tobytes()).hexdigest())
-"""
-# What newer processors add, as numpy names it; without, numpy takes the paths of older ones.
-NEWER = "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
-
-
-def test_same_arguments_give_the_same_bytes_on_another_processor():
-    thorax = a_thorax(any_anatomy(1), any_posture(1), 80.0)
-    here = sha256(thorax.hu.tobytes() + thorax.lobes.tobytes()).hexdigest()
-    older = os.environ | {"NPY_DISABLE_CPU_FEATURES": NEWER, "PYTHONPATH": "."}
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", BYTES],
-        capture_output=True, text=True, check=True, env=older,
-    )  # fmt: skip
-    assert run.stdout.strip() == here
 
 
 # --- Brushes ----------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from ctrs.model.network import EDGES_MONTHS
 from ctrs.model.perceive import Material, PerceiveConfig, Phase
 from ctrs.model.train import TrainConfig, predict_trial, read_trial, train
 from ctrs.model.weights import FORESEERS, PERCEIVER, checksum
-from ctrs.trial.backgrounds import Background
 from ctrs.trial.bank import simulate_trial
+from ctrs.trial.real.backgrounds import Background
 from ctrs.types import PreparedScan
 
 TINY = TrainConfig(

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 
 from ctrs import places
 from ctrs.trial.dicom import write_series
-from ctrs.trial.patients import TrialPatient, simulate_patients
+from ctrs.trial.population.patients import TrialPatient, simulate_patients
 from ctrs.trial.render import render_visit
 from ctrs.trial.scanner import Protocol
 from ctrs.types import Volume

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ctrs.model.network import HU_HIGH, HU_LOW, Perceiver, place
-from ctrs.trial.backgrounds import Background, paint_background
 from ctrs.trial.bank import load_prepared
+from ctrs.trial.real.backgrounds import Background, paint_background
 from ctrs.types import Array
 
 ENTROPY_WEIGHT = 5.0  # brings both terms to the same size

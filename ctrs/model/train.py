@@ -32,8 +32,8 @@ from ctrs.model.foresee import Cases, ForeseeConfig, Foresight, train_foreseers
 from ctrs.model.network import Perceiver
 from ctrs.model.perceive import PerceiveConfig, train_perceiver
 from ctrs.model.weights import FORESEERS, PERCEIVER, Card, checksum, write_card
-from ctrs.trial.backgrounds import load_backgrounds
 from ctrs.trial.bank import load_prepared, read_patients
+from ctrs.trial.real.backgrounds import load_backgrounds
 from ctrs.types import Prediction
 
 Progress = Callable[[str], None]
@@ -68,7 +68,7 @@ def train(
     Args:
         perceiver_from: Weights whose first network is taken as it is: a cohort without outlined
             tumours trains the second network only.
-        backgrounds: See `ctrs.trial.backgrounds`.
+        backgrounds: See `ctrs.trial.real.backgrounds`.
 
     Raises:
         InputRejected: The folder holds no trial.

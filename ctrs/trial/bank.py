@@ -1,9 +1,9 @@
 """A trial on disk: one table of patients, one file of prepared scans with truth a patient.
 
-``patients.csv`` has the columns of `ctrs.trial.patients.trial_table`; its ``split`` is ``train``
-(the discovery cohort), ``test`` or ``external``. ``prepared/<patient>.npz`` has, for both visits
-(first axis), 8-bit arrays on the model's grid: ``image`` (0-255 over the window), ``tumour`` and
-``effusion`` (0-255 = share of the voxel), ``lungs`` (0 or 1), and for patients in real anatomy
+``patients.csv`` has the columns of `ctrs.trial.population.patients.trial_table`; its ``split`` is
+``train`` (the discovery cohort), ``test`` or ``external``. ``prepared/<patient>.npz`` has, for both
+visits (first axis), 8-bit arrays on the model's grid: ``image`` (0-255 over the window), ``tumour``
+and ``effusion`` (0-255 = share of the voxel), ``lungs`` (0 or 1), and for patients in real anatomy
 ``ignore`` (1 = a tumour of the real chest, in no truth). ``trial.json`` says what the scans were
 made from.
 """
@@ -24,14 +24,19 @@ import SimpleITK as sitk
 from ctrs.config import Config
 from ctrs.errors import InputRejected
 from ctrs.prepare import onto_model_grid, prepare
-from ctrs.trial.backgrounds import RealRendering, RealScan, load_real_scans, render_on_background
-from ctrs.trial.patients import TrialPatient, simulate_patients, trial_table
+from ctrs.trial.population.patients import TrialPatient, simulate_patients, trial_table
+from ctrs.trial.real.backgrounds import (
+    RealRendering,
+    RealScan,
+    load_real_scans,
+    render_on_background,
+)
 from ctrs.trial.render import RenderedScan, protocol_of, render_visit
 from ctrs.types import Array
 
 Bytes = npt.NDArray[np.uint8]
 
-RENDER_MM = 2.6  # pixel size for training scans; finer than the model's grid
+RENDER_MM = 3.0  # pixel size for training scans: that of the model's grid, edges in proportion
 RENDERER = 2  # raise it when the same patient would be rendered differently
 
 
@@ -48,7 +53,7 @@ def simulate_trial(
     """Simulate ``n`` patients into ``folder``; scans of this very trial already there are kept.
 
     Args:
-        backgrounds: Folder of real scans (`ctrs.trial.backgrounds`): the patients' tumours and
+        backgrounds: Folder of real scans (`ctrs.trial.real.backgrounds`): the patients' tumours and
             fluid are painted into these, one after the other, in place of simulated anatomy.
             What the simulated body would show beside them (emphysema, muscle, bone) is then
             not to be seen.

@@ -7,12 +7,12 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from ctrs.trial.build import SIDES, Posture
-from ctrs.trial.lesions import paint_lesion
-from ctrs.trial.patients import TrialPatient
-from ctrs.trial.pleura import paint_collapse, paint_effusion
+from ctrs.trial.body.anatomy import SIDES, Posture
+from ctrs.trial.body.thorax import Thorax
+from ctrs.trial.disease.lesions import paint_lesion
+from ctrs.trial.disease.pleura import paint_collapse, paint_effusion
+from ctrs.trial.population.patients import TrialPatient
 from ctrs.trial.scanner import Protocol, acquire, draw_protocol
-from ctrs.trial.thorax import Thorax
 from ctrs.types import Array, SeriesHeader, Volume
 
 FIRST_DAY = date(2021, 3, 1)

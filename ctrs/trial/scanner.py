@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft, ndimage
 
-from ctrs.trial.build import AIR, Grid
+from ctrs.trial.body.anatomy import AIR, Grid
 from ctrs.types import Array, Floats, Mask, Triple
 
 BELOW_MM, ABOVE_MM = 75.0, 30.0  # the scan reaches from the upper abdomen to the neck
@@ -111,8 +111,8 @@ def draw_protocol(
     """One protocol as hospitals use them.
 
     Args:
-        in_plane_mm: Pixel size. Above ``FINE_MM`` slices thinner than 2 mm come in pairs, as
-            a coarse grid would average them anyway.
+        in_plane_mm: Pixel size. Above ``FINE_MM`` no slice is thinner than a pixel is wide: a
+            coarse grid would average it with its neighbours anyway.
         contrast: Share of enhanced scans.
         scanner: A name of ``SCANNERS``; by default one of the ``ROUTINE`` ones.
     """
@@ -120,8 +120,8 @@ def draw_protocol(
     kernels = SCANNERS[manufacturer]
     kernel, sharpness, noise, _ = kernels[rng.choice(len(kernels), p=[k[3] for k in kernels])]
     slices = float(rng.choice(SLICES_MM, p=SLICE_SHARES))
-    if in_plane_mm > FINE_MM and slices < 2:
-        slices *= 2
+    if in_plane_mm > FINE_MM:
+        slices = max(slices, in_plane_mm)
     thickness = slices * float(rng.choice([1.0, 1.25, 1.6], p=[0.7, 0.15, 0.15]))
     # From full dose down to screening dose: noise goes with the root of the tube current.
     dose = float(np.exp(rng.normal(0, 0.5)))

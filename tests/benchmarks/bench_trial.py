@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ctrs.trial.bank import simulate_trial
-from ctrs.trial.describe import describe
 from ctrs.trial.dicom import write_series
-from ctrs.trial.patients import simulate_patients, trial_table
+from ctrs.trial.population.describe import describe
+from ctrs.trial.population.patients import simulate_patients, trial_table
 from ctrs.trial.render import render_visit
 from ctrs.trial.scanner import Protocol
 

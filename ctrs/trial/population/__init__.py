@@ -1,0 +1,3 @@
+"""The simulated patients: who they are, how their tumours go, how long they live, how they
+are read.
+"""

@@ -1,0 +1,1 @@
+"""Real chest scans: simulated disease painted into them, and follow-ups made from them."""

@@ -1,0 +1,1 @@
+"""Simulated beside real: what is measured on both, and the report that shows it."""
