@@ -225,13 +225,16 @@ def _command_line() -> str:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from ctrs.model.perceive import CONTINUED, PerceiveConfig
     from ctrs.model.train import TrainConfig, train
 
-    config = TrainConfig(seed=options.seed)
+    perceive = CONTINUED if options.continue_from else PerceiveConfig()
+    config = TrainConfig(perceive=perceive, seed=options.seed)
     card = train(
         options.trial,
         options.out,
         perceiver_from=options.perceiver,
+        continue_from=options.continue_from,
         backgrounds=options.backgrounds,
         device=options.device,
         config=config,
@@ -338,7 +341,9 @@ def _add_trial_commands(commands: Any) -> None:
     train = _command(commands, "train", _train, "train the networks on a trial")
     train.add_argument("--trial", type=Path, required=True, metavar="FOLDER")
     train.add_argument("--out", type=Path, required=True, metavar="WEIGHTS")
-    train.add_argument("--perceiver", type=Path, metavar="WEIGHTS", help="take its first network")
+    first = train.add_mutually_exclusive_group()
+    first.add_argument("--perceiver", type=Path, metavar="WEIGHTS", help="take its first network")
+    first.add_argument("--continue-from", type=Path, metavar="WEIGHTS", help="begin with it")
     train.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="real scans to paint on")
     train.add_argument("--seed", type=int, default=1)
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

@@ -95,7 +95,8 @@ def semi_synthetic_follow_up(folder):
     hu = np.roll(volume.hu, (1, 3, -2), axis=(0, 1, 2))
     lesion = Lesion(
         kind="metastasis", place=LungPlace("left", 0.5, 0.0, 0.0), diameter_mm=(0.0, 28.0),
-        texture="solid", irregularity=0.2, spicules=0.0, halo=0.0, seed=3,
+        texture="solid", elongation=1.1, irregularity=0.2, spicules=0.0, halo=0.0,
+        collapse=(0.0, 0.0), seed=3,
     )  # fmt: skip
     paint_blob(hu, volume.spacing, np.array([70.0, 250.0, 130.0]), lesion, 1, 0.0)
     hu += np.random.default_rng(4).normal(0, 12, hu.shape).astype(np.float32)

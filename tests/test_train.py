@@ -14,7 +14,7 @@ from ctrs.model import perceive as perceive_module
 from ctrs.model import train as train_module
 from ctrs.model.ensemble import Seen, load_ensemble
 from ctrs.model.foresee import Cases, ForeseeConfig, _calibrated, _mean_logits, train_foreseers
-from ctrs.model.network import EDGES_MONTHS
+from ctrs.model.network import EDGES_MONTHS, Perceiver
 from ctrs.model.perceive import Material, PerceiveConfig, Phase
 from ctrs.model.train import TrainConfig, predict_trial, read_trial, train
 from ctrs.model.weights import FORESEERS, PERCEIVER, checksum
@@ -97,7 +97,7 @@ def test_trained_weights_load_and_say_where_they_come_from(trained):
     assert len(ensemble.foreseers) == card.members == 2
     assert card.command == "test"
     assert card.seed == 5
-    assert card.trained_on.startswith("36 patients")  # 60 % of 60
+    assert card.trained_on.startswith("34 patients")  # 1,171 of 2,076, of 60
     assert card.checksums == {name: checksum(out / name) for name in (PERCEIVER, FORESEERS)}
     assert np.isfinite([card.cut_off, card.interval_logit, *card.calibration.values()]).all()
     assert len(card.ood_distances) == 101
@@ -134,6 +134,16 @@ def test_first_network_repeats_itself_and_goes_on_from_its_checkpoint(trial, tmp
     assert [words.split(":")[0] for words in says] == ["tumour 2/3", "tumour 3/3", "fluid 1/1"]
     for name, tensor in whole.items():
         assert torch.equal(tensor, resumed[name]), name
+
+
+def test_first_network_may_go_on_from_another(trial, tmp_path):
+    begun = Perceiver()
+    none_left = replace(TINY.perceive, phases=())
+    same = perceive_module.train_perceiver(
+        trial, list(RENDERED), [], tmp_path, torch.device("cpu"), none_left, 5, print, begun
+    )
+    for name, tensor in begun.state_dict().items():
+        assert torch.equal(tensor, same.state_dict()[name]), name
 
 
 def power_cut():
@@ -290,7 +300,7 @@ def test_what_must_not_be_learnt_has_no_say():
         )
         for given in (truth, other)
     ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 @pytest.fixture

@@ -49,6 +49,15 @@ class PerceiveConfig:
     save_every: int = 50
 
 
+# From a network that knows tumours already to new anatomy or scanners: a third of the way.
+CONTINUED = PerceiveConfig(
+    phases=(
+        Phase(name="tumour", steps=800, learning_rate=1e-3, fluid_share=0.15),
+        Phase(name="fluid", steps=200, learning_rate=5e-4, fluid_share=0.4),
+    )
+)
+
+
 @dataclass(frozen=True)
 class Material:
     """What samples are drawn from.
@@ -80,10 +89,17 @@ def train_perceiver(
     config: PerceiveConfig,
     seed: int,
     progress: Callable[[str], None],
+    start: Perceiver | None = None,
 ) -> Perceiver:
-    """Train phase by phase, or go on from the ``checkpoints``; the same seed, the same network."""
+    """Train phase by phase, or go on from the ``checkpoints``; the same seed, the same network.
+
+    Args:
+        start: Where to begin; by default with random weights.
+    """
     torch.manual_seed(seed)
     net = Perceiver()
+    if start is not None:
+        net.load_state_dict(start.state_dict())
     place(net, device)
     material = Material(trial, patients, _with_fluid(trial, patients), backgrounds)
     for phase in config.phases:
@@ -223,7 +239,10 @@ def _simulated(trial: Path, patient: str, visit: int) -> Sample:
     arrays = load_prepared(trial, patient)
     image = torch.from_numpy(arrays["image"][visit].astype(np.float32) / 255)[None]
     maps = np.stack([arrays[name][visit] for name in ("tumour", "effusion")])
-    return Sample(image, torch.from_numpy(maps.astype(np.float32) / 255), torch.ones_like(image))
+    learn = torch.ones_like(image)
+    if "ignore" in arrays:  # rendered into a real chest that has tumours of its own
+        learn -= torch.from_numpy(arrays["ignore"][visit].astype(np.float32))[None]
+    return Sample(image, torch.from_numpy(maps.astype(np.float32) / 255), learn)
 
 
 def _crop(truth: Array, rng: np.random.Generator) -> list[slice]:

@@ -55,6 +55,7 @@ def train(
     out: Path,
     *,
     perceiver_from: Path | None = None,
+    continue_from: Path | None = None,
     backgrounds: Path | None = None,
     device: str,
     config: TrainConfig,
@@ -68,11 +69,12 @@ def train(
     Args:
         perceiver_from: Weights whose first network is taken as it is: a cohort without outlined
             tumours trains the second network only.
+        continue_from: Weights with whose first network the training of the first begins.
         backgrounds: See `ctrs.trial.real.backgrounds`.
 
     Raises:
         InputRejected: The folder holds no trial.
-        WeightsUnusable: ``perceiver_from`` holds no weights.
+        WeightsUnusable: ``perceiver_from`` or ``continue_from`` holds no weights.
     """
     table = read_trial(trial)
     (out / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -89,6 +91,7 @@ def train(
             config.perceive,
             config.seed,
             progress,
+            load_ensemble(continue_from, "cpu").perceiver if continue_from else None,
         )
     inputs, measures = see_trial(
         trial, table, perceiver, on, out / "checkpoints" / "seen.npz", progress
