@@ -53,6 +53,20 @@ def test_scans_of_another_seed_are_not_mixed_in(trial):
     assert (trial / "patients.csv").read_text() == table
 
 
+def test_tables_alone_do_not_replace_those_of_another_trial(trial):
+    table = (trial / "patients.csv").read_text()
+    with pytest.raises(InputRejected, match="another trial"):
+        simulate_trial(trial, 2, 9, voxels=False)
+    assert (trial / "patients.csv").read_text() == table
+
+
+def test_real_patients_are_never_overwritten(tmp_path):
+    (tmp_path / "patients.csv").write_text("patient\nreal\n")
+    with pytest.raises(InputRejected, match="no simulation made"):
+        simulate_trial(tmp_path, 2, 9, voxels=False)
+    assert "real" in (tmp_path / "patients.csv").read_text()
+
+
 def test_backgrounds_must_be_there(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(InputRejected, match="no scan"):

@@ -4,8 +4,8 @@
 ``train`` (the discovery cohort), ``test`` or ``external``. ``prepared/<patient>.npz`` has, for both
 visits (first axis), 8-bit arrays on the model's grid: ``image`` (0-255 over the window), ``tumour``
 and ``effusion`` (0-255 = share of the voxel), ``lungs`` (0 or 1), and for patients in real anatomy
-``ignore`` (1 = a tumour of the real chest, in no truth). ``trial.json`` says what the scans were
-made from.
+``ignore`` (1 = a tumour of the real chest, in no truth). ``trial.json`` says what the trial
+was made from.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,13 +63,12 @@ def simulate_trial(
         The table written to ``patients.csv``.
 
     Raises:
-        InputRejected: The folder holds scans of another trial, or there are no backgrounds.
+        InputRejected: The folder holds another trial or real patients; no backgrounds.
     """
     patients = simulate_patients(n, seed, workers=workers)
     table = trial_table(patients)
     folder.mkdir(parents=True, exist_ok=True)
-    if voxels:
-        _claim(folder, seed, backgrounds)
+    _claim(folder, {"seed": seed} | (_made_from(backgrounds) if voxels else {}))
     table.to_csv(folder / "patients.csv", index=False)
     if voxels:
         _render_all(folder / "prepared", patients, backgrounds, workers, progress)
@@ -96,17 +96,26 @@ def read_patients(folder: Path, needed: Iterable[str]) -> pd.DataFrame:
     return table
 
 
-def _claim(folder: Path, seed: int, backgrounds: Path | None) -> None:
-    """Note what the scans are made from; refuse to mix them with those of another trial."""
+def _made_from(backgrounds: Path | None) -> dict[str, Any]:
+    """What scans depend on beside the seed."""
     names = [file.name for file in sorted(backgrounds.iterdir())] if backgrounds else []
-    made_from = {"seed": seed, "renderer": RENDERER, "backgrounds": names}
+    return {"renderer": RENDERER, "backgrounds": names}
+
+
+def _claim(folder: Path, made_from: dict[str, Any]) -> None:
+    """Note what a trial is made from; refuse to mix it with another, or with real patients."""
     note = folder / "trial.json"
-    if note.exists() and json.loads(note.read_text()) != made_from:
+    if not note.exists() and (folder / "patients.csv").exists():
         raise InputRejected(
-            "The folder holds scans of another trial: other seed, backgrounds or program version.",
+            "The folder holds a patients.csv that no simulation made.", "Choose an empty folder."
+        )
+    known: dict[str, Any] = json.loads(note.read_text()) if note.exists() else {}
+    if any(known.get(name, value) != value for name, value in made_from.items()):
+        raise InputRejected(
+            "The folder holds another trial: other seed, backgrounds or program version.",
             "Choose an empty folder, or delete this one first.",
         )
-    note.write_text(json.dumps(made_from) + "\n")
+    note.write_text(json.dumps(known | made_from) + "\n")
 
 
 def _render_all(
