@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ctrs.trial.body.anatomy import AIR, FAT, LIVER, MUSCLE
+from ctrs.trial.body.anatomy import AIR, BLOOD, FAT, LIVER, MUSCLE, LiverPlace
 from ctrs.trial.body.canvas import Canvas, blend, cover, ellipse, smooth_union
+from ctrs.trial.body.location import place_mm
 from ctrs.trial.body.shape import ChestShape
 from ctrs.types import Array, Mask, Triple
 
@@ -107,7 +108,10 @@ class Abdomen:
         radii = tuple(full * r for r in (29, 34, 29, 19))
         line = self._line(places, radii)
         self.canvas.tube(line, radii, MUSCLE + 0.3 * self.enhancement)
-        self.canvas.tube(line, tuple(r - 4 for r in radii), STOMACH_HU)
+        meal = [(z + rng.normal(0, 2), y + rng.normal(0, 1.5), x + rng.normal(0, 2))
+                for z, y, x in line]  # fmt: skip
+        thin = [r - float(rng.uniform(2.5, 7)) for r in radii]
+        self.canvas.tube(meal, thin, STOMACH_HU + float(rng.normal(0, 8)))
         gas = tuple((z, y - 0.45 * r, x) for (z, y, x), r in zip(line, radii, strict=True))
         self.canvas.tube(gas[:3], tuple(0.52 * r for r in radii[:3]), GAS_HU)
 
@@ -130,22 +134,39 @@ class Abdomen:
     def _bowel(self) -> None:
         """Colon under the left dome and in front, loops and pancreas in the middle."""
         rng = np.random.default_rng([self.shape.anatomy.seed, 16])
-        for z, y, x, r in ((18, -0.42, 0.82, 15), (-8, -0.30, 0.84, 16), (-34, -0.60, 0.66, 17),
-                           (-40, -0.78, 0.30, 16), (-46, -0.78, -0.10, 15),
-                           (-44, -0.66, -0.52, 17)):  # fmt: skip
+        places = ((18, -0.42, 0.82, 15), (-8, -0.30, 0.84, 16), (-34, -0.60, 0.66, 17),
+                  (-40, -0.78, 0.30, 16), (-46, -0.78, -0.10, 15),
+                  (-44, -0.66, -0.52, 17))  # fmt: skip
+        line, radii = [], []
+        for z, y, x, r in places:
             place = self._at(z + rng.normal(0, 5), y + rng.normal(0, 0.04), x + rng.normal(0, 0.03))
-            size = r * float(rng.uniform(0.8, 1.1))
-            place = self._fit(place, 1.1 * size)
-            self.canvas.ellipsoid(place, (1.2 * size, size, size), BOWEL_HU)
-            inner = (place[0], place[1] - 0.2 * size, place[2])
-            gas = rng.random() < 0.6
-            self.canvas.ellipsoid(
-                inner, (0.9 * size, 0.66 * size, 0.78 * size), GAS_HU if gas else -40.0
-            )
+            radii.append(r * float(rng.uniform(0.75, 1.05)))
+            line.append(self._fit(place, 1.1 * radii[-1]))
+        self._colon(rng, line, radii)
         pancreas = tuple(self._at(*p) for p in ((-40, -0.30, -0.14), (-22, -0.26, 0.12),
                                                 (-6, -0.12, 0.42), (4, 0.10, 0.62)))  # fmt: skip
         self.canvas.tube(pancreas, (12, 8, 9, 8), 40 + 0.4 * self.enhancement)
         self._small_bowel(rng)
+
+    def _colon(self, rng: np.random.Generator, line: list[Triple], radii: list[float]) -> None:
+        """One tube with pouches: wide and narrow by turns, gas here and stool there."""
+        at = np.linspace(0, len(line) - 1, 3 * len(line) - 2)
+        points = [self._between(line, float(t)) for t in at]
+        wide = np.interp(at, np.arange(len(radii)), radii) * np.where(
+            np.arange(len(at)) % 2, 1, 0.7
+        )
+        self.canvas.tube(points, [float(r) for r in wide], BOWEL_HU + 0.2 * self.enhancement)
+        for k in range(len(points) - 1):
+            inside = [max(float(r) - 2.6, 1.0) for r in wide[k : k + 2]]
+            gas = rng.random() < 0.5
+            stool = float(rng.uniform(-60, 30))
+            self.canvas.tube(points[k : k + 2], inside, GAS_HU if gas else stool)
+
+    def _between(self, line: list[Triple], t: float) -> Triple:
+        z, y, x = (
+            float(np.interp(t, np.arange(len(line)), axis)) for axis in zip(*line, strict=True)
+        )
+        return z, y, x
 
     def _small_bowel(self, rng: np.random.Generator) -> None:
         """Loops on the left: one tube that winds to and fro on its way down."""
@@ -163,12 +184,30 @@ class Abdomen:
         self.canvas.tube(line, inside, BOWEL_HU - 15)
 
     def _liver_vessels(self) -> None:
-        """Hepatic veins to the vena cava and the portal trunk: seen only with contrast."""
-        hu = self.liver_hu + 0.22 * self.enhancement - (8 if self.enhancement <= 0 else 0)
+        """Hepatic and portal veins with their branches: dark without contrast, bright with it."""
+        hu = BLOOD - 6 + 0.85 * self.enhancement
+        rng = np.random.default_rng([self.shape.anatomy.seed, 21])
         cava = self._at(76, -0.26, -0.17)
-        for z, y, x in ((60, 0.16, -0.72), (56, -0.48, -0.56), (62, -0.62, -0.10)):
-            middle = self._at(66, (y - 0.3) / 2, (x - 0.17) / 2)
-            self.canvas.tube((cava, middle, self._at(z, y, x)), (5, 4, 1.5), hu)
-        portal = tuple(self._at(*p) for p in ((-10, -0.30, -0.12), (14, -0.28, -0.30),
-                                              (24, -0.12, -0.62)))  # fmt: skip
-        self.canvas.tube(portal, (7, 6, 2.5), hu)
+        for height, depth, across in ((0.7, 0.5, 0.7), (0.8, -0.5, 0.4), (0.6, -0.1, -0.3)):
+            self._branches(rng, cava, (height, depth, across), (5, 3.6, 2.4), hu)
+        hilum = self._at(14, -0.28, -0.30)
+        self.canvas.tube((self._at(-10, -0.30, -0.12), hilum), (7, 6), hu)
+        for height, depth, across in ((-0.3, 0.3, 0.7), (0.1, -0.3, 0.6), (-0.1, -0.5, -0.2)):
+            self._branches(rng, hilum, (height, depth, across), (5, 3.6, 2.4), hu)
+
+    def _branches(
+        self, rng: np.random.Generator, root: Triple, end: Triple, radii: Triple, hu: float
+    ) -> None:
+        """One vein from its root to a place in the liver, with three twigs on its way."""
+        tip = self._in_liver(end)
+        bend = rng.normal(0, 5, 3)
+        middle = tuple(float(0.5 * (a + b) + c) for a, b, c in zip(root, tip, bend, strict=True))
+        knee: Triple = (middle[0], middle[1], middle[2])
+        self.canvas.tube((root, knee, tip), radii, hu)
+        for start in (knee, knee, tip):
+            z, y, x = (float(np.clip(v, -0.9, 0.9)) for v in rng.normal(end, 0.4))
+            self.canvas.tube((start, self._in_liver((z, y, x))), (2.4, 1.0), hu)
+
+    def _in_liver(self, place: Triple) -> Triple:
+        z, y, x = place_mm(self.shape.anatomy, self.canvas.posture, LiverPlace(*place))
+        return float(z), float(y), float(x)

@@ -6,15 +6,16 @@ import numpy as np
 from scipy import ndimage
 
 from ctrs.trial.body.anatomy import AIR, FAT, MUSCLE, Anatomy
-from ctrs.trial.body.canvas import Canvas, blend, capsule, cover, ellipse, smooth_union
+from ctrs.trial.body.canvas import Canvas, Grain, blend, capsule, cover, ellipse, smooth_union
 from ctrs.trial.body.shape import ChestShape
 from ctrs.types import Array
 
 BINS = 320  # of the way round one side, back to front
 RIB_LAYER_MM = 8.5  # ribs and the muscles between them
 SKIN_MM = 2.0
-TILE, TILE_LAYERS, TILE_STEP_MM = 150, 12, 5.0  # of the pattern; TILE in mm
-SKIN_HU, INTERCOSTAL_HU = 15.0, 30.0
+PLANE_HU, PLANE_MM = -70.0, 0.6  # of the fat between two layers of muscle; half its thickness
+PLANE_FROM_MM = 5.0  # thinner muscle is one layer
+SKIN_HU, INTERCOSTAL_HU, GLAND_HU = 15.0, 30.0, 35.0
 
 
 class Around:
@@ -45,19 +46,25 @@ class Around:
 class BodyWall:
     """Paints the wall slice by slice, and keeps how thick it is."""
 
-    def __init__(self, canvas: Canvas, shape: ChestShape, around: Around) -> None:
-        self.canvas, self.shape, self.around = canvas, shape, around
+    def __init__(self, canvas: Canvas, shape: ChestShape, around: Around, grain: Grain) -> None:
+        self.canvas, self.shape, self.around, self.grain = canvas, shape, around, grain
         self.anatomy = shape.anatomy
         self._lean = shape.lean(canvas.z)
         f = (canvas.z / shape.height).astype(np.float64)[:, None]
-        muscle = _muscle(f, around.share[None, :], self.anatomy)
+        rng = np.random.default_rng([self.anatomy.seed, 19])
+        uneven = _waves(rng, f, around)
+        muscle = _muscle(f, around.share[None, :], self.anatomy) * (1 + 0.12 * uneven)
+        # Fat parts the layers, here nearer to the ribs and there nearer to the skin.
+        share = 0.5 + 0.16 * np.clip(_waves(rng, f, around), -2, 2)
+        plane = np.where(muscle > PLANE_FROM_MM, RIB_LAYER_MM + share * muscle, -99.0)
+        self._plane = plane.astype(np.float32)
         self._muscle = muscle.astype(np.float32)
         # Skin and fat run smoothly over the muscles, and fill the grooves between them.
         sides = np.stack(np.split(muscle, 2, axis=1))
         smooth = ndimage.gaussian_filter(sides, (0, 1, 0.095 * BINS), mode="reflect")
         over = np.maximum(np.concatenate([*smooth], axis=1) - muscle, -0.5 * self.anatomy.fat)
-        self._fat = (over + _fat(f, around.share[None, :], self.anatomy)).astype(np.float32)
-        self._texture = _Texture(canvas, self.anatomy)
+        fat = _fat(f, around.share[None, :], self.anatomy) * (1 + 0.05 * _waves(rng, f, around))
+        self._fat = (over + fat).astype(np.float32)
         self._breasts = _Breasts(canvas, shape) if self.anatomy.breast > 0 else None
 
     def paint(self, k: int, cage: Array) -> None:
@@ -77,25 +84,30 @@ class BodyWall:
         blend(hu, skin, SKIN_HU)
         muscle = np.maximum(muscle, outside + np.float32(SKIN_MM + 1))
         if f > 0.72:
-            self._fill_shoulders(hu, f, outside)
+            self._fill_shoulders(k, f, outside)
         if f < 1.0:
-            self._layers(hu, cage, muscle)
-        self._texture.add(k, outside)
+            self._layers(k, cage, muscle)
         if f > 0.40:
             self._shoulder_girdle(k, f, outside)
+        if self._breasts is not None:
+            self._breasts.paint_glands(k, self.grain)
+        self.grain.add(k, outside + np.float32(SKIN_MM))
 
-    def _layers(self, hu: Array, cage: Array, muscle: Array) -> None:
+    def _layers(self, k: int, cage: Array, muscle: Array) -> None:
         """Muscle outside the ribs, thin fat under it, intercostal muscle, the cage's contents."""
-        edge = self.canvas.edge
-        blend(hu, cover(muscle, edge), MUSCLE)
+        hu, edge = self.canvas.hu[k], self.canvas.edge
+        share = cover(muscle, edge)
+        blend(hu, share, MUSCLE)
+        plane = np.abs(cage - self.around.spread(self._plane[k])) - np.float32(PLANE_MM)
+        blend(hu, share * cover(plane, edge), PLANE_HU)
         blend(hu, cover(cage - np.float32(RIB_LAYER_MM + 0.3), edge), FAT)
         inner = np.abs(cage - np.float32(4.0)) - np.float32(3.2)
         blend(hu, cover(inner, edge), INTERCOSTAL_HU)
 
-    def _fill_shoulders(self, hu: Array, f: float, outside: Array) -> None:
-        """Towards the neck muscle fills the outline, but for the fat of the armpits."""
+    def _fill_shoulders(self, k: int, f: float, outside: Array) -> None:
+        """Towards the neck bundles of muscle fill the outline, but for the fat of the armpits."""
         weight = 0.85 * min((f - 0.72) / 0.16, 1.0)
-        deep = outside + np.float32(0.85 * self.anatomy.fat + SKIN_MM + 2)
+        deep = outside + np.float32(0.85 * self.anatomy.fat + SKIN_MM + 5)
         for sign in (-1.0, 1.0):
             # The armpit closes upwards; there is fat under the trapezius and over the clavicle.
             armpit = 15 * min((1.0 - f) / 0.12, 1.0)
@@ -108,7 +120,8 @@ class BodyWall:
                 end = (yb * self.shape.b, sign * xb * self.shape.a)
                 plane = capsule(self.canvas.y, self.canvas.x, start, end, mm)
                 deep = np.maximum(deep, -plane)
-        blend(hu, np.float32(weight) * cover(deep, self.canvas.edge), MUSCLE - 8)
+        share = cover(deep, self.canvas.edge) * self.grain.bundles(k)
+        blend(self.canvas.hu[k], np.float32(weight) * share, MUSCLE - 8)
 
     def _bulges(self, k: int, f: float, outside: Array) -> Array:
         """Union of the trunk with breasts and shoulders."""
@@ -145,35 +158,8 @@ class BodyWall:
                 blend(self.canvas.hu[k][box], cover(d, self.canvas.edge), MUSCLE)
 
 
-class _Texture:
-    """Streaks of fat in muscle and of fibres in fat: a pattern that belongs to the body."""
-
-    def __init__(self, canvas: Canvas, anatomy: Anatomy) -> None:
-        self.canvas = canvas
-        rng = np.random.default_rng([anatomy.seed, 17])
-        white = rng.standard_normal((TILE_LAYERS, TILE, TILE), dtype=np.float32)
-        smooth = ndimage.gaussian_filter(white, (0.8, 1.3, 2.6), mode="wrap")
-        old = min(max((anatomy.age - 40) / 40, 0.0), 1.2)
-        smooth *= np.float32((7 + 5 * old) / float(smooth.std()))
-        self._tile = smooth
-        row, column = (np.rint(a).astype(np.intp) % TILE for a in (canvas.y, canvas.x))
-        self._index = row * TILE + column
-
-    def add(self, k: int, outside: Array) -> None:
-        """Add the pattern to slice ``k``, where the body is."""
-        layer = float(self.canvas.z[k]) / TILE_STEP_MM
-        low = int(np.floor(layer))
-        rest = np.float32(layer - low)
-        first, second = self._tile[low % TILE_LAYERS], self._tile[(low + 1) % TILE_LAYERS]
-        pattern = np.take((1 - rest) * first + rest * second, self._index)
-        hu = self.canvas.hu[k]
-        fat = hu < -50
-        streaks = np.where(fat, np.maximum(pattern - 8, -3) * 2, np.minimum(pattern, 6))
-        hu += streaks * (outside < -SKIN_MM)
-
-
 class _Breasts:
-    """Two flattened ellipsoids on the front of the chest, mostly fat."""
+    """Two flattened ellipsoids on the front of the chest: fat, in some with glands."""
 
     def __init__(self, canvas: Canvas, shape: ChestShape) -> None:
         self.canvas, an = canvas, shape.anatomy
@@ -182,6 +168,9 @@ class _Breasts:
         self._centre_y = -0.92 * shape.b - 6
         self._deep, self._wide = 10 + 0.7 * an.fat + 0.9 * an.breast, 54 + 0.6 * an.breast
         self._x = 0.58 * shape.a + 0.25 * an.breast  # lying, they fall to the sides
+        # About half of all breasts are dense, fewer with age; ours.
+        dense = float(np.random.default_rng([an.seed, 20]).uniform(-0.5, 1.0))
+        self._glands = min(max(dense + 0.012 * (60 - an.age), 0.0), 1.0)
 
     def join(self, z: float, outside: Array) -> Array:
         t = 1 - ((z - self._z) / self._high) ** 2
@@ -194,6 +183,21 @@ class _Breasts:
             outside = smooth_union(outside, bulge, 16.0)
         return outside
 
+    def paint_glands(self, k: int, grain: Grain) -> None:
+        """Strands of gland in the fat behind the nipple."""
+        t = 1 - ((float(self.canvas.z[k]) - self._z) / (0.75 * self._high)) ** 2
+        if t <= 0.02 or self._glands <= 0:
+            return
+        size = 0.62 * float(np.sqrt(t))
+        deep, wide = self._deep * size, self._wide * size
+        centre = self._centre_y - 0.25 * self._deep
+        for x in (-self._x, self._x):
+            box = self.canvas.rectangle((centre - deep, centre + deep), (x - wide, x + wide))
+            d = ellipse(self.canvas.y[box], self.canvas.x[box], (centre, x), (deep, wide))
+            share = cover(d * np.float32(0.4), self.canvas.edge) * grain.bundles(k, box)
+            hu = self.canvas.hu[k][box]
+            blend(hu, np.float32(self._glands) * share * (hu > FAT - 40), GLAND_HU)
+
 
 Bar = tuple[tuple[float, float], tuple[float, float], float]
 
@@ -205,16 +209,27 @@ def _bump(value: np.ndarray, centre: float, width: float) -> np.ndarray:
 def _muscle(f: np.ndarray, s: np.ndarray, anatomy: Anatomy) -> np.ndarray:
     """Thickness of the muscle outside the ribs, mm, by height and way round (back 0, front 1)."""
     m = anatomy.muscle
-    erector = 1.35 * _bump(s, 0.075, 0.085) * (1.15 - 0.35 * np.clip(f, 0, 1))
-    blade = 1.35 * _bump(s, 0.31, 0.17) * _bump(f, 0.80, 0.20)
-    latissimus = 0.62 * _bump(s, 0.36, 0.13) * _bump(f, 0.45, 0.35)
-    serratus = 0.42 * _bump(s, 0.52, 0.12) * _bump(f, 0.40, 0.3)
-    pectoralis = 1.15 * _bump(s, 0.79, 0.13) * _bump(f, 0.76, 0.17)
+    erector = 1.25 * _bump(s, 0.075, 0.085) * (1.15 - 0.35 * np.clip(f, 0, 1))
+    blade = 0.85 * _bump(s, 0.31, 0.17) * _bump(f, 0.80, 0.20)
+    latissimus = 0.46 * _bump(s, 0.36, 0.13) * _bump(f, 0.45, 0.35)
+    serratus = 0.30 * _bump(s, 0.52, 0.12) * _bump(f, 0.40, 0.3)
+    pectoralis = 0.80 * _bump(s, 0.79, 0.13) * _bump(f, 0.76, 0.17)
     belly = 0.6 * _bump(s, 0.9, 0.2) * _bump(f, -0.25, 0.25)
     sides = 0.7 * _bump(s, 0.55, 0.2) * _bump(f, -0.3, 0.2)
     return np.asarray(
-        1.5 + m * (erector + blade + latissimus + serratus + pectoralis + belly + sides)
+        1.0 + m * (erector + blade + latissimus + serratus + pectoralis + belly + sides)
     )
+
+
+def _waves(rng: np.random.Generator, f: np.ndarray, around: Around) -> np.ndarray:
+    """Slow waves over height and way round, not the same on both sides; sd about 1."""
+    left = around.left[None, :]
+    total = np.zeros((len(f), len(around.share)))
+    for turns in (1.3, 2.4, 4.1):
+        up, begin, other = rng.uniform((-3, 0, 0), (3, 1, 1))
+        phase = turns * around.share[None, :] + up * f + begin + other * left
+        total += 0.8 * np.sin(2 * np.pi * phase)
+    return total
 
 
 def _fat(f: np.ndarray, s: np.ndarray, anatomy: Anatomy) -> np.ndarray:
@@ -260,8 +275,8 @@ def _blade_muscles(shape: ChestShape, f: float, sign: float, m: float) -> list[B
     middle = 0.3 * inner + 0.7 * outer
     return [
         _bar(inner - 6 * out, middle - 7 * out, 5.5 * grow),
-        _bar(inner + 7 * out, middle + 8 * out, 8.0 * grow),
-        _bar(outer + np.array((2, 4 * sign)), outer + np.array((12, -6 * sign)), 10.5 * grow),
+        _bar(inner + 7 * out, middle + 8 * out, 6.5 * grow),
+        _bar(outer + np.array((2, 4 * sign)), outer + np.array((12, -6 * sign)), 8.0 * grow),
     ]
 
 
@@ -283,12 +298,12 @@ def _high_muscles(shape: ChestShape, f: float, sign: float, m: float) -> list[Ba
         start = np.array((b * (-0.90 + 0.34 * up) - 6, sign * a * (0.58 - 0.14 * up)))
         end = np.array((b * (-0.52 + 0.34 * up), sign * a * (1.02 + 0.12 * up)))
         middle = 0.6 * start + 0.4 * end + np.array((-3.0, 2.0 * sign))
-        bars += [_bar(start, middle, 11.0 * m), _bar(middle, end, (8 - 2 * up) * m)]
+        bars += [_bar(start, middle, 7.5 * m), _bar(middle, end, (6 - 2 * up) * m)]
     if f > 0.86:
         up = min((f - 0.86) / 0.12, 1.0)
         arm = np.array((0.12 * b, sign * 1.08 * a))
         over, under = np.array((-14.0, -4.0 * sign)), np.array((16.0, 10.0 * sign))
-        bars.append(_bar(arm + over, arm + under, (16 + 14 * up) * m**0.5))
+        bars.append(_bar(arm + over, arm + under, (13 + 10 * up) * m**0.5))
     if f > 0.93:
         y = float(shape.spine_front(np.array(f * shape.height)))
         bars += [

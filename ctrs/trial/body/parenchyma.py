@@ -28,7 +28,7 @@ GRADIENT_HU = (30.0, 60.0)
 DEPENDENT_HU = (0.0, 140.0)  # more, in the last centimetre at the back
 LOBULE_HU, MOSAIC_HU = 24.0, 7.0  # sd of density over 2 mm and over 2 cm, ours
 VESSELS_HU = 22.0  # what the painted vessels add to the mean density, which ``lung_hu`` is
-EMPTY_HU = -975.0  # where emphysema has destroyed the lung; the threshold of readers is -950
+EMPTY_HU = -985.0  # where emphysema has destroyed the lung; the threshold of readers is -950
 FISSURE_MM = 0.35
 
 
@@ -195,13 +195,14 @@ def _emphysema(look: _Look, pattern: _Pattern, rng: np.random.Generator) -> Arra
     looks = rng.dirichlet((3.0, 1.5, 0.7))
     up, near = look.up, np.clip((7 - look.depth) / 4, 0, 1)
     weights = np.log(looks + 0.05)  # of three scalars
-    holes = pattern(look, 3.6) + np.float32(1.9) * (up - np.float32(0.5)) + weights[0]
+    holes = pattern(look, 4.6) + np.float32(1.9) * (up - np.float32(0.5)) + weights[0]
     septal = pattern(look, 4.5) * np.float32(0.6) + 2.4 * near + 0.9 * up - 1.9 + weights[1]
     whole = pattern(look, 16.0) + np.float32(2.2) * (np.float32(0.45) - up) + weights[2] - 0.4
     score = np.maximum(np.maximum(holes, septal), whole).astype(np.float32)
     few = score[:: max(1, len(score) // 40_000)]
     limit = np.quantile(few, 1 - look.thorax.anatomy.emphysema)
-    steep = (score - np.float32(limit)) * np.float32(2.2) + np.float32(0.5)
+    # Steep: a hole is a hole, and half of one is not below the readers' threshold.
+    steep = (score - np.float32(limit)) * np.float32(6.0) + np.float32(0.6)
     return np.asarray(np.clip(steep, 0, 1))
 
 

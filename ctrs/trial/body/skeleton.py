@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from ctrs.trial.body.anatomy import Anatomy
 from ctrs.trial.body.body_wall import Around, blade_points
@@ -35,6 +36,9 @@ class Skeleton:
         self.anatomy = shape.anatomy
         self.marrow = marrow_hu(self.anatomy)
         self._off_rib, self._is_bone = self._rib_tables()
+        # Spurs widen the ends of the vertebrae of the old, more on one side than on the other.
+        spurs = np.random.default_rng([self.anatomy.seed, 22]).uniform(0, 1, 2)
+        self._spurs = spurs * min(max((self.anatomy.age - 45) / 35, 0.0), 1.2)
         self._spine = canvas.rectangle((-60, 1.6 * shape.b), (-58, 58))
 
     def paint(self, k: int, cage: Array) -> None:
@@ -51,7 +55,7 @@ class Skeleton:
     # --- Ribs -------------------------------------------------------------------------------
 
     def _rib_tables(self) -> tuple[Array, Array]:
-        """Distance along z to the nearest rib, and 1 where that is bone, 0 where cartilage.
+        """Distance along z to the nearest rib, and about 1 where that is bone, 0 where cartilage.
 
         Both by slice and bin of the way round: the ribs hug the cage, so that height and way
         round say everything but how deep a pixel lies in the wall.
@@ -59,13 +63,21 @@ class Skeleton:
         z = self.canvas.z[:, None]
         off = np.full((len(z), len(self.around.share)), 99.0, np.float32)
         bone = np.zeros_like(off)
-        uneven = np.random.default_rng([self.anatomy.seed, 11]).normal(0, 2.0, (2, 12))
+        rng = np.random.default_rng([self.anatomy.seed, 11])
+        uneven = rng.normal(0, 2.0, (2, 12))
+        patches = ndimage.gaussian_filter(rng.standard_normal((12, len(self.around.share))), (0, 4))
+        patches *= 1 / float(patches.std())
+        # The rim of bone is uneven; cartilage calcifies in patches from the age of 45 on (ours).
+        lime = (self.anatomy.age - 45) / 40
+        rim = np.clip(1 + 0.12 * patches, 0.7, 1.3)
+        calcified = np.clip(0.5 * patches + 0.45 * lime - 0.5, 0, 0.5 * max(lime, 0))
         for n in range(12):
             centre, exists = self._rib_course(n, uneven[:, n])
             distance = np.where(exists, np.abs(z - centre), 99).astype(np.float32)
             nearer = distance < off
             off = np.where(nearer, distance, off)
-            bone = np.where(nearer, (self.around.share < RIB_END[n])[None, :], bone)
+            kind = np.where(self.around.share < RIB_END[n], rim[n], calcified[n])
+            bone = np.where(nearer, kind[None, :], bone)
         return off * np.float32(0.88), bone.astype(np.float32)  # the ribs run aslant
 
     def _rib_course(self, n: int, uneven: np.ndarray) -> tuple[Array, Mask]:
@@ -94,7 +106,7 @@ class Skeleton:
         bone = np.take(self._is_bone[k], index)
         shell = cover((r - 1) * np.float32(4.0), edge)
         blend(hu, shell, CARTILAGE + (CORTEX - CARTILAGE) * bone)
-        blend(hu, cover((r - 0.64) * np.float32(4.0), edge) * bone, self.marrow)
+        blend(hu, cover((r - 0.64) * np.float32(4.0), edge) * np.minimum(bone, 1), self.marrow)
 
     # --- Spine ------------------------------------------------------------------------------
 
@@ -123,7 +135,8 @@ class Skeleton:
     ) -> None:
         front, half, deep = size
         edge = self.canvas.edge
-        waist = np.float32(0.90) + phase * phase * np.float32(0.55)
+        right, left = (np.float32(0.55 + 0.6 * spur) for spur in self._spurs)
+        waist = np.float32(0.90) + phase * phase * np.where(x > 0, left, right)
         v = (y - np.float32(front + deep / 2)) * np.float32(2 / deep)
         dent = np.maximum(v, 0) * np.maximum(1 - np.abs(x) * np.float32(1.6 / half), 0)
         u = x / (waist * np.float32(half))

@@ -7,7 +7,7 @@ import numpy as np
 from ctrs.trial.body.abdomen import Abdomen
 from ctrs.trial.body.anatomy import SIDES, Anatomy, Grid, Place, Posture, Side
 from ctrs.trial.body.body_wall import Around, BodyWall
-from ctrs.trial.body.canvas import Canvas, blend, cover
+from ctrs.trial.body.canvas import Canvas, Grain, blend, cover
 from ctrs.trial.body.location import hilum_mm, place_mm
 from ctrs.trial.body.lung_tree import paint_lung_tree
 from ctrs.trial.body.mediastinum import Blood, paint_mediastinum
@@ -53,7 +53,8 @@ class Thorax:
     def _paint(self, canvas: Canvas, blood: Blood, enhancement: float) -> None:
         shape = self._shape
         around = Around(canvas, shape)
-        wall, bones = BodyWall(canvas, shape, around), Skeleton(canvas, shape, around)
+        grain = Grain(canvas, shape.anatomy, enhancement)
+        wall, bones = BodyWall(canvas, shape, around, grain), Skeleton(canvas, shape, around)
         abdomen = Abdomen(canvas, shape, enhancement)
         reach = shape.reach(canvas.y, canvas.x)
         sizes = np.stack((*shape.cage_size(canvas.z), shape.lean(canvas.z)), 1)
@@ -67,6 +68,7 @@ class Thorax:
         abdomen.paint_round_organs()
         self.liver: Mask = abdomen.liver
         paint_mediastinum(canvas, shape, blood)
+        grain.add_to_organs(shape.a, shape.b)
         bones.paint_limbs()
         self._lung.paint(self.anatomy.lung_hu)
 

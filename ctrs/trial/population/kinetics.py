@@ -18,7 +18,7 @@ import numpy as np
 
 FITTED = Path(__file__).with_name("fitted.json")
 
-# Diameter ratios below this are "gone": 5 % of a diameter is a ten-thousandth of the volume.
+# No logarithm of less than this ratio of diameters: it is a ten-thousandth of the volume.
 GONE = 0.05
 
 

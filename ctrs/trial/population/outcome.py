@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctrs.trial.population.kinetics import fitted
-from ctrs.trial.population.people import Person, ecog_shares, later_line_share
+from ctrs.trial.population.people import Person, ecog_shares
 from ctrs.trial.population.tumours import Disease
 from ctrs.types import Outcome, Patient
 
@@ -37,9 +37,9 @@ EFFECTS = {
     "muscle": Effect(-0.30, "per SD; sarcopenia HR 1.61 (1.19-2.18), PMC8517360: those below and"
                      " above its cut lie 1.6 SD apart"),
     "emphysema": Effect(0.20, "per 10 % of the lung; above 17 % of it against below HR 1.56, Zhang,"
-                        " ERJ Open Res 2023; the step is ours"),
+                        " ERJ Open Res 2023, mostly not on ICI; the step is ours"),
     "fibrosis": Effect(0.53, "ratio of median survivals 1.70, stage IV, Araki, Eur J Radiol Open"
-                       " 2019"),
+                       " 2019, not on ICI"),
     "necrosis": Effect(0.26, "HR 1.3; ours: no ratio on ICI was found"),
     "new_lesion": Effect(0.41, "HR 1.5 for one, twice that for more; ours: worse than growth alone"
                          " in four trials, without a ratio"),
@@ -55,11 +55,10 @@ TYPICAL_ML = 36.0
 
 # --- What no scan shows.
 ECOG_2 = 1.33  # HR 2.72 (2.03-3.63) against 0 and 1 together, Dall'Olio, Lung Cancer 2020
-LATER_LINE = 0.26  # HR 1.3; ours
 FRAILTY = 0.25  # SD of what nobody knows; ours
 
 # --- Time.
-MONTHLY_HAZARD = 0.0080  # at log hazard 0
+MONTHLY_HAZARD = 0.0088  # at log hazard 0
 SHAPE = 1.05  # Weibull: the hazard rises slowly
 CENSORED_BETWEEN = (9.0, 36.0)  # months; administrative
 
@@ -114,7 +113,7 @@ def log_hazard(person: Person, scan: float, frailty: float) -> float:
     """Log hazard of the patient with everything known, and with the frailty that is not."""
     shares = ecog_shares(person.muscle_z, _age(person.clinic))
     surprise = _ecog_effects()[int(person.clinic.ecog)] - _dot(shares, _ecog_effects())
-    return scan + surprise + LATER_LINE * (person.clinic.line == "later") + frailty
+    return scan + surprise + frailty
 
 
 def survival(log_hazard: float, months: float) -> float:
@@ -123,16 +122,19 @@ def survival(log_hazard: float, months: float) -> float:
 
 
 def survival_shown(person: Person, scan: float, months: float) -> float:
-    """The same for all patients with such scans: averaged over ECOG, line and frailty."""
+    """The same for all patients with such scans: averaged over ECOG and frailty.
+
+    Exact, because everything else that moves the hazard is on the scans: PD-L1, line and regimen
+    act through the response alone.
+    """
+    effects = _ecog_effects()
     shares = ecog_shares(person.muscle_z, _age(person.clinic))
-    mean = _dot(shares, _ecog_effects())
-    later = later_line_share(person.split)
+    mean = _dot(shares, effects)
     total = 0.0
-    for share, effect in zip(shares, _ecog_effects(), strict=True):
-        for line_share, line in ((1 - later, 0.0), (later, LATER_LINE)):
-            hazards = scan + effect - mean + line + FRAILTY * _NODES
-            alive = np.exp(-MONTHLY_HAZARD * np.exp(hazards) * months**SHAPE)
-            total += share * line_share * float((_WEIGHTS * alive).sum())
+    for share, effect in zip(shares, effects, strict=True):
+        hazards = scan + effect - mean + FRAILTY * _NODES
+        alive = np.exp(-MONTHLY_HAZARD * np.exp(hazards) * months**SHAPE)
+        total += share * float((_WEIGHTS * alive).sum())
     return total
 
 

@@ -17,7 +17,7 @@ from ctrs.trial.body.anatomy import (
     Place,
 )
 from ctrs.trial.disease.lesions import Kind, Lesion, Texture
-from ctrs.trial.population.kinetics import Course, KineticsModel, draw_course, stein_ratio
+from ctrs.trial.population.kinetics import GONE, Course, KineticsModel, draw_course, stein_ratio
 from ctrs.trial.population.people import Person, pick
 from ctrs.trial.population.reader import DIAMETER_ERROR
 from ctrs.types import Triple
@@ -51,7 +51,8 @@ BY_REGIMEN = {"ICI + chemotherapy": 0.05, "ICI alone": -0.35}
 
 # --- Pseudoprogression: 6 % of patients (Park et al., Radiology 297 (2020) 87). It is among those
 # whose tumours look larger by this log ratio; what is left of the tumours is another draw.
-LOOKS_LARGER, PSEUDO_AMONG_LARGER = 0.12, 0.28
+LOOKS_LARGER, PSEUDO_AMONG_LARGER = 0.12, 0.31
+LEAST_HIDDEN = -0.2  # log ratio of what is left of them, at most
 
 # --- New lesions. A tenth of patients; more where the known ones grow.
 NEW_RATE, NEW_PER_GROWTH = 0.035, 0.40
@@ -88,21 +89,30 @@ def draw_disease(
     course = draw_course(rng, _tilted(model, person))
     spread = _wobble(course)
     shift = spread * SHARED_WOBBLE**0.5 * float(rng.standard_normal())
-    trend = float(np.log(max(course.ratio(days), 0.05))) + shift
+    trend = float(np.log(max(course.ratio(days), GONE))) + shift
     looks_larger = rng.random() < PSEUDO_AMONG_LARGER and trend > LOOKS_LARGER
-    hidden = draw_course(rng, _only_decaying(model))
-    lesions = _known_lesions(rng, anatomy, course, days, spread, shift, looks_larger)
+    hidden = draw_course(rng, _only_decaying(model)).ratio(days)
+    left = min(float(np.log(max(hidden, GONE))), LEAST_HIDDEN)
+    halo = _halo(left) if looks_larger else 0.0
+    lesions = _known_lesions(rng, anatomy, course, days, spread, shift, halo)
+    # Only a rim around a tumour in the lung shows what goes on: without one, it is growth.
+    pseudo = any(lesion.halo for lesion in lesions)
     n_new = int(rng.poisson(NEW_RATE + NEW_PER_GROWTH * max(trend, 0.0)))
-    if not looks_larger:
+    if not pseudo:
         lesions += _new_lesions(rng, anatomy, min(n_new, 4), lesions)
     seen = _log_ratio(lesions)
     return Disease(
         lesions=tuple(lesions),
-        meant_log_ratio=min(np.log(hidden.ratio(days)), -0.2) if looks_larger else seen,
-        pseudoprogression=looks_larger,
-        effusion_ml=_effusion(rng, trend if not looks_larger else 0.0),
+        meant_log_ratio=left if pseudo else seen,
+        pseudoprogression=pseudo,
+        effusion_ml=_effusion(rng, 0.0 if pseudo else trend),
         effusion_side=pick(rng, SIDES),
     )
+
+
+def _halo(left: float) -> float:
+    """Width of the hazy rim over the radius: the less tumour is left, the wider."""
+    return 0.25 + 0.25 * min(LEAST_HIDDEN - left, 1.0)
 
 
 def _tilted(model: KineticsModel, person: Person) -> KineticsModel:
@@ -141,7 +151,7 @@ def _wobble(course: Course) -> float:
 def _log_ratio(lesions: list[Lesion]) -> float:
     """Log ratio of the diameters of spheres that hold all tumour, at least a twentieth."""
     before, after = (sum(lesion.volume_ml(visit) for lesion in lesions) for visit in (0, 1))
-    return float(np.log(max(after / before, 0.05**3)) / 3)
+    return float(np.log(max(after / before, GONE**3)) / 3)
 
 
 # --- Lesions ----------------------------------------------------------------------------------
@@ -154,7 +164,7 @@ def _known_lesions(
     days: int,
     spread: float,
     shift: float,
-    infiltrated: bool,
+    halo: float,
 ) -> list[Lesion]:
     lesions: list[Lesion] = []
     for kind in _kinds(rng):
@@ -166,8 +176,9 @@ def _known_lesions(
         before = _size(rng, *SIZES[kind])
         after = float(np.clip(before * ratio, 0, 1.6 * LARGEST_MM))
         after = after if after >= 0.12 * before and after > 2.5 else 0.0  # too little to be seen
-        halo = infiltrated and after > before
-        lesions.append(_lesion(rng, anatomy, kind, (before, after), lesions, halo))
+        grown = 0 < before < after
+        rim = halo if grown else 0.0
+        lesions.append(_lesion(rng, anatomy, kind, (before, after), lesions, rim))
     return lesions
 
 
@@ -191,7 +202,7 @@ def _new_lesions(
     for _ in range(count):
         kind: Kind = "liver" if rng.random() < 0.2 else "metastasis"
         size = (0.0, _size(rng, *NEW_SIZE))
-        new.append(_lesion(rng, anatomy, kind, size, [*known, *new], False))
+        new.append(_lesion(rng, anatomy, kind, size, [*known, *new], 0.0))
     return new
 
 
@@ -205,7 +216,7 @@ def _lesion(
     kind: Kind,
     diameters: tuple[float, float],
     others: list[Lesion],
-    halo: bool,
+    halo: float,
 ) -> Lesion:
     in_lung = kind in ("primary", "metastasis")
     largest = max(diameters)
@@ -218,7 +229,7 @@ def _lesion(
         elongation=float(rng.uniform(1.05, 1.3)),
         irregularity=float(rng.uniform(0.08, 0.30) if in_lung else rng.uniform(0.02, 0.10)),
         spicules=float(rng.uniform(0.2, 0.7)) if kind == "primary" else 0.0,
-        halo=float(rng.uniform(0.25, 0.45)) if halo and in_lung else 0.0,
+        halo=halo if in_lung else 0.0,
         collapse=_collapse(rng, diameters) if collapse else (0.0, 0.0),
         seed=int(rng.integers(2**31)),
     )
