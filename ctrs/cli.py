@@ -37,6 +37,8 @@ from ctrs.trial.population.kinetics import FITTED
 
 DONE, WRONG_USAGE, UNUSABLE, NOT_ASSESSABLE = 0, 2, 3, 4
 MAX_DAYS = 36_500  # a century; more is a slip of the hand
+MAX_PATIENTS = 1_000_000
+MAX_CHANGE = 20.0  # times the volume that is there
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -319,7 +321,7 @@ def _add_trial_commands(commands: Any) -> None:
     trial = commands.add_parser("trial", help="the simulated trial").add_subparsers(required=True)
     simulate = _command(trial, "simulate", _simulate, "simulate patients and their scans")
     simulate.add_argument("--patients", type=_count, required=True, metavar="N")
-    simulate.add_argument("--seed", type=int, required=True, metavar="S")
+    simulate.add_argument("--seed", type=_seed, required=True, metavar="S")
     simulate.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     simulate.add_argument("--no-voxels", action="store_true", help="the tables alone")
     simulate.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="real anatomy")
@@ -332,11 +334,11 @@ def _add_trial_commands(commands: Any) -> None:
     pair.add_argument("--scan", type=Path, required=True)
     pair.add_argument("--tumour", type=Path, required=True, metavar="MASK")
     pair.add_argument("--change", type=_change, required=True, metavar="X", help="-0.5 = half left")
-    pair.add_argument("--seed", type=int, default=1, metavar="S")
+    pair.add_argument("--seed", type=_seed, default=1, metavar="S")
     pair.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     compare = _command(trial, "report", _report, "simulated beside real: a report with figures")
     compare.add_argument("--data", type=Path, default=places.test_data(), metavar="FOLDER")
-    compare.add_argument("--seed", type=int, default=1, metavar="S")
+    compare.add_argument("--seed", type=_seed, default=1, metavar="S")
     compare.add_argument("--out", type=Path, default=places.ROOT / "assets/trial", metavar="FOLDER")
     train = _command(commands, "train", _train, "train the networks on a trial")
     train.add_argument("--trial", type=Path, required=True, metavar="FOLDER")
@@ -345,29 +347,35 @@ def _add_trial_commands(commands: Any) -> None:
     first.add_argument("--perceiver", type=Path, metavar="WEIGHTS", help="take its first network")
     first.add_argument("--continue-from", type=Path, metavar="WEIGHTS", help="begin with it")
     train.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="real scans to paint on")
-    train.add_argument("--seed", type=int, default=1)
+    train.add_argument("--seed", type=_seed, default=1)
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
 def _days(text: str) -> int:
-    days = int(text)
-    if abs(days) > MAX_DAYS:
-        raise ValueError
-    return days
+    return int(_number(text, int, -MAX_DAYS, MAX_DAYS, "days"))
 
 
 def _change(text: str) -> float:
-    change = float(text)
-    if not -1 <= change <= 20:
-        raise ValueError
-    return change
+    return _number(text, float, -1, MAX_CHANGE, "of the tumour's volume: -0.5 = half left")
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
+    return int(_number(text, int, 1, MAX_PATIENTS, "patients"))
+
+
+def _seed(text: str) -> int:
+    return int(_number(text, int, 0, 2**63 - 1, "as a seed"))
+
+
+def _number(text: str, kind: Callable[[str], float], low: float, high: float, what: str) -> float:
+    try:
+        number = kind(text)
+        if low <= number <= high:
+            return number
+    except ValueError:
+        pass
+    whole = "whole number" if kind is int else "number"
+    raise argparse.ArgumentTypeError(f"{text}: give a {whole} from {low} to {high} {what}")
 
 
 def _command(

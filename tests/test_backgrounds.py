@@ -39,7 +39,9 @@ def scan():
     hu = chest_hu()
     ignore = np.zeros(hu.shape, bool)
     ignore[27:30, 32:38, 59:66] = True  # the phantom's own tumour
-    return RealScan(hu, lungs_at(hu, SPACING), ignore, SPACING, measure_grain(hu, SPACING))
+    return RealScan(
+        "phantom", hu, lungs_at(hu, SPACING), ignore, SPACING, measure_grain(hu, SPACING)
+    )
 
 
 @pytest.fixture(scope="module")

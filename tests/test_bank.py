@@ -67,10 +67,38 @@ def test_real_patients_are_never_overwritten(tmp_path):
     assert "real" in (tmp_path / "patients.csv").read_text()
 
 
-def test_backgrounds_must_be_there(tmp_path):
+def test_backgrounds_must_be_there_before_anything_is_written(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(InputRejected, match="no scan"):
         simulate_trial(tmp_path / "trial", 1, 8, backgrounds=tmp_path / "none")
+    assert not (tmp_path / "trial").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "no table"),
+        ("patient,months,event\nA,,True\n", "1 of 1 rows the months"),
+        ("patient,months,event\nA,-5,True\nB,3,False\n", "1 of 2 rows the months"),
+        ("patient,months,event\nA,soon,True\n", "1 of 1 rows the months"),
+        ("patient,months,event\nA,4,dead\n", "other values than True and False"),
+    ],
+)
+def test_table_that_cannot_be_meant_is_refused_in_words(tmp_path, content, words):
+    (tmp_path / "patients.csv").write_text(content)
+    with pytest.raises(InputRejected, match=words):
+        read_patients(tmp_path, ["patient"])
+
+
+def test_deaths_may_be_written_as_one_and_zero(tmp_path):
+    (tmp_path / "patients.csv").write_text("patient,months,event\nA,4,1\nB,7,0\n")
+    assert list(read_patients(tmp_path, ["event"])["event"]) == [True, False]
+
+
+def test_damaged_note_is_refused(tmp_path):
+    (tmp_path / "trial.json").write_text("{")
+    with pytest.raises(InputRejected, match="damaged"):
+        simulate_trial(tmp_path, 2, 9, voxels=False)
 
 
 def test_table_without_a_column_says_which(tmp_path):

@@ -440,3 +440,77 @@ def test_demo_reset_leaves_other_patients_alone(tmp_path):
         forget_board(store, tmp_path / "scans")
         assert store.patient("P-ANNA") is not None
         assert store.patient(CASES[0].name) is None
+
+
+# --- The simulated trial ----------------------------------------------------------------------
+
+
+def test_tables_are_simulated_and_described(tmp_path, capsys):
+    folder = str(tmp_path / "trial")
+    made = ["trial", "simulate", "--patients", "400", "--seed", "5", "--no-voxels", "--out", folder]
+    assert cli.main([*made, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"n": 400}
+    assert cli.main(["trial", "describe", folder, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {
+        "n", "events", "c_index", "survival_12m_by_recist", "recist_mix", "median_os_months",
+        "targets",
+    } <= set(found)  # fmt: skip
+    assert found["n"] == 400
+    assert set(found["c_index"]) == {"oracle", "diameter_change", "recist", "baseline_diameter"}
+    assert all(
+        set(target) == {"target", "tolerance", "value", "met"}
+        for target in found["targets"].values()
+    )
+    assert cli.main(["trial", "describe", folder]) == 0
+    assert "Of 400 patients no figure is firm" in capsys.readouterr().out
+
+
+def test_real_cohort_cannot_be_described_as_a_trial(tmp_path, capsys):
+    (tmp_path / "patients.csv").write_text("patient,months,event,split\nA,3,True,train\n")
+    assert cli.main(["trial", "describe", str(tmp_path), "--json"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "true_log_hazard_scan" in error["what"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["trial", "simulate", "--patients", "0", "--seed", "1", "--out", "x"],
+        ["trial", "simulate", "--patients", "9" * 20, "--seed", "1", "--out", "x"],
+        ["trial", "simulate", "--patients", "5", "--seed", "-1", "--out", "x"],
+        ["trial", "pair", "--scan", "x", "--tumour", "y", "--change", "-1.1", "--out", "z"],
+        ["trial", "pair", "--scan", "x", "--tumour", "y", "--change", "nan", "--out", "z"],
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_wrong_usage(wrong, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(wrong)
+    assert stopped.value.code == 2
+    assert "from" in capsys.readouterr().err
+
+
+def test_semi_synthetic_pair_of_a_phantom(tmp_path, capsys):
+    volume = chest()
+    mask = np.zeros(volume.hu.shape, np.uint8)
+    z, y, x = (np.indices(mask.shape).T * volume.spacing[::1]).T
+    middle = [n * mm / 2 for n, mm in zip(mask.shape, volume.spacing, strict=True)]
+    middle[2] *= 0.55  # in the right lung
+    mask[((z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2) < 12**2] = 1
+    volume.hu[mask > 0] = 40
+    for name, values in (("scan", volume.hu.astype(np.int16)), ("mask", mask)):
+        image = sitk.GetImageFromArray(values)
+        image.SetSpacing(volume.spacing[::-1])
+        sitk.WriteImage(image, str(tmp_path / f"{name}.nii.gz"))
+    command = ["trial", "pair", "--scan", str(tmp_path / "scan.nii.gz"), "--tumour",
+               str(tmp_path / "mask.nii.gz"), "--change", "0.6", "--seed", "4",
+               "--out", str(tmp_path / "pair"), "--json"]  # fmt: skip
+    assert cli.main(command) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["what"].startswith("semi-synthetic")
+    assert facts["follow_up_ml"] / facts["baseline_ml"] == pytest.approx(1.6, rel=0.02)
+    after = sitk.GetArrayFromImage(
+        sitk.ReadImage(str(tmp_path / "pair" / "follow_up_tumour.nii.gz"))
+    )
+    voxel_ml = np.prod(volume.spacing) / 1000
+    assert after.sum() * voxel_ml == pytest.approx(facts["follow_up_ml"], rel=1e-3)

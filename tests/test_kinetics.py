@@ -11,6 +11,7 @@ from ctrs.trial.population.fit import (
     PARAMETERS,
     START,
     fit_hazard,
+    fit_kinetics,
     hazard_covariates,
     patient_log_likelihood,
     tabulate,
@@ -86,6 +87,29 @@ def test_likelihood_prefers_the_noise_that_is_there():
         return patient_log_likelihood(likelihood, values).sum()
 
     assert total(0.10) > max(total(0.05), total(0.20))
+
+
+def test_fit_finds_the_population_that_made_the_data():
+    # 40 patients whose tumours hardly decay, 40 whose tumours do, and 20 unsteady ones.
+    groups = [(0.0003, 0.05, 40), (0.0150, 0.05, 40), (0.0003, 0.30, 20)]
+    made = pd.concat(
+        [
+            made_diameters(0.0006, decay, noise, n, k).assign(
+                patient=lambda t, k=k: f"{k}-" + t["patient"]
+            )
+            for k, (decay, noise, n) in enumerate(groups)
+        ],
+        ignore_index=True,
+    )
+    found = {name: (e["value"], e["standard_error"]) for name, e in fit_kinetics(made).items()}
+    assert found["share_decaying"][0] == pytest.approx(0.4, abs=0.15)
+    assert found["mean_log_decay_decaying"][0] == pytest.approx(math.log(0.015), abs=0.3)
+    assert found["wobble_steady"][0] == pytest.approx(0.05, rel=0.15)
+    assert found["share_unsteady"][0] == pytest.approx(0.2, abs=0.08)
+    # By hand: a standard deviation from 80 x 5 deviations is known to sd / sqrt(800), a share of
+    # 20 in 100 to 0.04.
+    assert found["wobble_steady"][1] == pytest.approx(0.0018, rel=0.6)
+    assert found["share_unsteady"][1] == pytest.approx(0.04, rel=0.4)
 
 
 def test_missing_baseline_shift_changes_nothing():

@@ -43,6 +43,14 @@ def test_two_targets_an_organ_and_the_largest_first():
     assert [t.baseline_mm for t in choose_targets(known)] == [31.0, 22.0, 19.0, 16.0]
 
 
+def test_five_targets_at_most():
+    known = [
+        Measured(lesion(kind, mm, mm), mm, mm)
+        for kind in ("metastasis", "node", "liver") for mm in (25.0, 20.0)
+    ]  # fmt: skip
+    assert [t.baseline_mm for t in choose_targets(known)] == [25.0, 25.0, 25.0, 20.0, 20.0]
+
+
 def test_sum_is_of_long_axes_and_for_nodes_of_the_short_axis():
     response = read(lesion("primary", 30, 24, 1.2), lesion("node", 22, 22, 1.1))
     assert response.sum_baseline_mm == pytest.approx(30 * 1.2 + 22 / 1.1)  # 56.0
@@ -97,6 +105,14 @@ def test_volume_change_by_hand():
     # 20 mm to 30 mm and one of 10 mm that is gone: 27,000 / (8,000 + 1,000) - 1.
     response = read(lesion("primary", 20, 30), lesion("metastasis", 10, 0))
     assert response.volume_change == pytest.approx(2.0)
+
+
+@pytest.mark.noisy
+def test_some_new_lesions_are_overlooked():
+    rng = np.random.default_rng(2)
+    known, new = lesion("primary", 30, 30), lesion("metastasis", 0, 12)
+    called = [read_response(rng, [known, new]).new_lesions for _ in range(1000)]
+    assert np.mean(called) == pytest.approx(0.85, abs=0.03)
 
 
 @pytest.mark.noisy

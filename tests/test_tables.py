@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from ctrs.errors import InputRejected
+from ctrs.survival import concordance, kaplan_meier, survival_at
 from ctrs.trial.population.describe import TARGETS
 from ctrs.trial.population.tables import change_near, read_diameters, read_oak
+from ctrs.types import Cohort
 
 DATA = Path(os.environ.get("CTRS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -48,8 +50,19 @@ def test_oak_has_the_patients_and_classes_of_its_description(data):
 def test_targets_are_what_the_real_patients_give(data):
     oak = read_oak(data)
     for response in ("PD", "SD", "PR"):
-        share = (oak["recist"] == response).mean()
-        assert TARGETS[f"mix_{response}"][0] == pytest.approx(share, abs=0.005)
+        group = oak[oak["recist"] == response]
+        assert TARGETS[f"mix_{response}"][0] == pytest.approx(len(group) / len(oak), abs=0.005)
+        cohort = Cohort(response, group)
+        alive = survival_at(kaplan_meier(cohort), cohort, 12.0).survival
+        assert TARGETS[f"survival_12m_{response}"][0] == pytest.approx(alive, abs=0.006)
+    better = {
+        "c_diameter_change": -oak["sum_follow_up_mm"] / oak["sum_baseline_mm"],
+        "c_recist": oak["recist"].map({"PD": 0.0, "SD": 1.0, "PR": 2.0}),
+        "c_baseline_diameter": -oak["sum_baseline_mm"],
+    }
+    for name, values in better.items():
+        found = concordance(Cohort("OAK", oak.assign(value=values)), "value")
+        assert TARGETS[name][0] == pytest.approx(found, abs=0.006), name
 
 
 def test_without_the_tables_says_where_to_look(tmp_path):

@@ -57,7 +57,7 @@ def simulate_trial(
         backgrounds: Folder of real scans (`ctrs.trial.real.backgrounds`): the patients' tumours and
             fluid are painted into these, one after the other, in place of simulated anatomy.
             What the simulated body would show beside them (emphysema, muscle, bone) is then
-            not to be seen.
+            not to be seen, though it still shortens lives: the oracle knows more than the scans.
 
     Returns:
         The table written to ``patients.csv``.
@@ -65,11 +65,17 @@ def simulate_trial(
     Raises:
         InputRejected: The folder holds another trial or real patients; no backgrounds.
     """
-    patients = simulate_patients(n, seed, workers=workers)
-    table = trial_table(patients)
+    if voxels and backgrounds:
+        _real_scans(backgrounds)  # fails here, before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, {"seed": seed} | (_made_from(backgrounds) if voxels else {}))
-    table.to_csv(folder / "patients.csv", index=False)
+    patients = simulate_patients(n, seed, workers=workers)
+    table = trial_table(patients)
+    if voxels and backgrounds:
+        table["background"] = [_background_of(i, backgrounds).name for i in range(n)]
+    partly = folder / "patients.part"
+    table.to_csv(partly, index=False)
+    partly.replace(folder / "patients.csv")
     if voxels:
         _render_all(folder / "prepared", patients, backgrounds, workers, progress)
     return table
@@ -79,43 +85,84 @@ def read_patients(folder: Path, needed: Iterable[str]) -> pd.DataFrame:
     """``patients.csv`` of a trial.
 
     Raises:
-        InputRejected: There is none, or one of the ``needed`` columns is missing.
+        InputRejected: There is none, it is no table, one of the ``needed`` columns is missing, or
+            the follow-up is not in months (0 or more) with deaths True or False.
     """
     file = folder / "patients.csv"
     if not file.exists():
         raise InputRejected(
             "The folder holds no patients.csv.", "Make one with `python -m ctrs trial simulate`."
         )
-    table = pd.read_csv(file, dtype={"ecog": str})
+    try:
+        table = pd.read_csv(file, dtype={"ecog": str})
+    except (ValueError, pd.errors.ParserError):
+        raise InputRejected(
+            "patients.csv is no table that can be read.",
+            "Save it as comma-separated text, one row a patient.",
+        ) from None
     missing = set(needed) - set(table.columns)
     if missing:
         raise InputRejected(
             f"patients.csv lacks the columns {', '.join(sorted(missing))}.",
-            "Add them (the README describes each), or make a simulated trial.",
+            "Add them; the README describes each.",
         )
+    _check_follow_up(table)
     return table
+
+
+def _check_follow_up(table: pd.DataFrame) -> None:
+    if "months" in table:
+        months = pd.to_numeric(table["months"], errors="coerce")
+        wrong = int((~(months >= 0) | np.isinf(months)).sum())
+        if wrong:
+            raise InputRejected(
+                f"In {wrong} of {len(table)} rows the months of follow-up are missing or no number"
+                " of at least 0.",
+                "Give the months from the follow-up CT to death or last contact.",
+            )
+    if "event" in table:
+        if not table["event"].isin([True, False]).all():  # 1 and 0 are these two
+            raise InputRejected(
+                "The column event holds other values than True and False.",
+                "Write True where the patient has died, False where not.",
+            )
+        table["event"] = table["event"].astype(bool)
 
 
 def _made_from(backgrounds: Path | None) -> dict[str, Any]:
     """What scans depend on beside the seed."""
-    names = [file.name for file in sorted(backgrounds.iterdir())] if backgrounds else []
-    return {"renderer": RENDERER, "backgrounds": names}
+    files = sorted(backgrounds.iterdir()) if backgrounds else []
+    return {
+        "renderer": RENDERER,
+        "backgrounds": {file.name: file.stat().st_size for file in files},
+    }
 
 
 def _claim(folder: Path, made_from: dict[str, Any]) -> None:
     """Note what a trial is made from; refuse to mix it with another, or with real patients."""
     note = folder / "trial.json"
-    if not note.exists() and (folder / "patients.csv").exists():
+    strange = (folder / "patients.csv").exists() or (folder / "prepared").exists()
+    if not note.exists() and strange:
         raise InputRejected(
-            "The folder holds a patients.csv that no simulation made.", "Choose an empty folder."
+            "The folder holds patients or scans that no simulation made.", "Choose an empty folder."
         )
-    known: dict[str, Any] = json.loads(note.read_text()) if note.exists() else {}
+    known = _read_note(note) if note.exists() else {}
     if any(known.get(name, value) != value for name, value in made_from.items()):
         raise InputRejected(
             "The folder holds another trial: other seed, backgrounds or program version.",
             "Choose an empty folder, or delete this one first.",
         )
     note.write_text(json.dumps(known | made_from) + "\n")
+
+
+def _read_note(note: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(note.read_text()))
+    except (ValueError, TypeError):
+        raise InputRejected(
+            "The trial.json in the folder is damaged.",
+            "Choose an empty folder, or delete this one.",
+        ) from None
 
 
 def _render_all(
@@ -126,8 +173,6 @@ def _render_all(
     progress: Callable[[int, int], None],
 ) -> None:
     folder.mkdir(exist_ok=True)
-    if backgrounds:
-        _real_scans(backgrounds)  # fails here, not in the workers
     with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
         render = partial(_render_one, folder, backgrounds)
         done = pool.map(render, enumerate(patients), chunksize=4)
@@ -170,9 +215,13 @@ def _render_one(folder: Path, backgrounds: Path | None, numbered: tuple[int, Tri
 def _visit(index: int, patient: TrialPatient, visit: int, backgrounds: Path | None) -> RenderedScan:
     if backgrounds is None:
         return render_visit(patient, visit, RENDER_MM)
-    scans = _real_scans(backgrounds)
     protocol = protocol_of(patient, visit, RENDER_MM)
-    return render_on_background(patient, visit, scans[index % len(scans)], protocol)
+    return render_on_background(patient, visit, _background_of(index, backgrounds), protocol)
+
+
+def _background_of(index: int, backgrounds: Path) -> RealScan:
+    scans = _real_scans(backgrounds)
+    return scans[index % len(scans)]
 
 
 def _visit_arrays(scan: RenderedScan, config: Config) -> dict[str, Bytes]:

@@ -26,7 +26,7 @@ from ctrs.types import Cohort, Floats
 SMALLEST_MM = 2.5  # for a sum of 0: half of the 5 mm below which nothing is measured
 GROWTH_GRID = np.linspace(np.log(2e-5), np.log(3e-2), 36)  # log rates per day
 DECAY_GRID = np.linspace(np.log(2e-5), np.log(8e-2), 36)
-MIN_SD = 0.15  # one step of the grids is 0.2: anything narrower falls between its points
+MIN_SD = 0.25  # steps of the grids are 0.21 and 0.24: anything narrower falls between points
 
 PARAMETERS = (
     "share_decaying",

@@ -42,7 +42,8 @@ def read_diameters(data: Path) -> pd.DataFrame:
 
     Source:
         Ghaffari Laleh et al., PLoS Comput. Biol. 18 (2022) e1009822, supplement 6: patients of
-        FIR, POPLAR, BIRCH and OAK with at least three scans.
+        FIR, POPLAR, BIRCH and OAK with at least three scans (a few have fewer that are
+        evaluable).
     """
     sheets = pd.read_excel(_existing(data / LALEH), sheet_name=list(LUNG_STUDIES))
     names = ["patient", "day", "diameter_mm", "arm"]
@@ -53,7 +54,7 @@ def read_diameters(data: Path) -> pd.DataFrame:
     measured = pd.to_numeric(table["diameter_mm"], errors="coerce")
     table["diameter_mm"] = measured.mask(too_small, TOO_SMALL_MM)
     table["day"] = pd.to_numeric(table["day"], errors="coerce")
-    # The numbers of patients start anew in each study.
+    # A few numbers occur in two studies.
     table["patient"] = table["study"] + "/" + table["patient"].astype(str)
     of_one_day = ["patient", "day", "study", "arm"]
     measured_days = table.dropna(subset=["day", "diameter_mm"]).groupby(of_one_day)

@@ -48,8 +48,13 @@ class Background:
 
 @dataclass(frozen=True)
 class RealScan:
-    """A real scan for whole patients, at `FINEST_MM` or coarser; as `Background`, and its noise."""
+    """A real scan for whole patients, at `FINEST_MM` or coarser; as `Background`, and its noise.
 
+    Attributes:
+        name: Of its file.
+    """
+
+    name: str
     hu: Array
     lungs: Mask
     ignore: Mask
@@ -104,7 +109,8 @@ def _coarser(file: Path) -> RealScan:
     if outlined is not None:
         values, _ = _read(outlined)
         ignore = _widened(downsample(_binary(values), spacing, (z, y, x))[0], (z, y, x))
-    return RealScan(hu, lungs_at(hu, (z, y, x)), ignore, (z, y, x), measure_grain(hu, (z, y, x)))
+    grain = measure_grain(hu, (z, y, x))
+    return RealScan(file.name, hu, lungs_at(hu, (z, y, x)), ignore, (z, y, x), grain)
 
 
 def _read(file: Path) -> tuple[Array, Triple]:

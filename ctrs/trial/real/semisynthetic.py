@@ -32,6 +32,7 @@ from ctrs.types import Array, Floats, Mask, Triple, Volume
 
 INTERVAL_DAYS = 84
 FAR_MM = 1000.0  # distance to the tumour outside its region
+LARGEST_ML = 700.0  # a ball of 11 cm, as the largest simulated ones
 WORDS = "semi-synthetic: no patient was scanned twice"
 MIN_RENOISE = 0.5  # of the scan's own sd: two scans never share their noise
 CLOSE_ENOUGH = 0.005  # of the volume
@@ -123,6 +124,12 @@ def _check(volume: Volume, tumour: Mask, volume_change: float) -> None:
         raise InputRejected(
             f"A volume cannot change by {volume_change:+.2f}; -1 is a tumour that is gone.",
             "Give a change of -1 or above, for example -0.5 for half the volume.",
+        )
+    wanted = float(tumour.sum()) * volume.voxel_ml * (1 + volume_change)
+    if volume_change > 0 and wanted > LARGEST_ML:
+        raise InputRejected(
+            f"The tumour would have {wanted:.0f} ml; up to {LARGEST_ML:.0f} ml can be made.",
+            "Give a smaller change.",
         )
 
 
