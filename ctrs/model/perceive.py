@@ -49,11 +49,11 @@ class PerceiveConfig:
     save_every: int = 50
 
 
-# From a network that knows tumours already to new anatomy or scanners: a quarter of the way.
+# From a network that knows tumours already to new anatomy or scanners: a fifth of the way.
 CONTINUED = PerceiveConfig(
     phases=(
-        Phase(name="tumour", steps=600, learning_rate=1e-3, fluid_share=0.15),
-        Phase(name="fluid", steps=150, learning_rate=5e-4, fluid_share=0.4),
+        Phase(name="tumour", steps=400, learning_rate=1e-3, fluid_share=0.15),
+        Phase(name="fluid", steps=100, learning_rate=5e-4, fluid_share=0.4),
     )
 )
 
