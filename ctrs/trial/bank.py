@@ -228,6 +228,8 @@ def _visit_arrays(scan: RenderedScan, config: Config) -> dict[str, Bytes]:
     prepared, _ = prepare(scan.volume, config.prepare, config.chest)
 
     def share(values: Array) -> Bytes:
+        if not values.any():  # most patients have no fluid
+            return np.zeros(prepared.image.shape, np.uint8)
         return _bytes(onto_model_grid(values, scan.volume.spacing, prepared))
 
     arrays = {

@@ -20,7 +20,7 @@ from ctrs.trial.population.patients import simulate_patients, trial_table
 from ctrs.trial.render import render_visit
 from ctrs.trial.scanner import Protocol
 
-TABLES, PAIRS, DICOM_PAIRS = 20_000, 24, 3
+TABLES, PAIRS, DICOM_PAIRS = 20_000, 40, 3
 FULL = Protocol(
     spacing=(2.0, 0.75, 0.75), kernel="B40f", manufacturer="Simulated", sharpness=0.9,
     noise_hu=14.0, enhancement=100.0, field_mm=384.0,
