@@ -3,9 +3,9 @@
 A proportional-hazards model whose coefficients come from OAK (``fitted.json``) or from published
 hazard ratios. Published ratios are attenuated: they compare halves of a dichotomised, noisily
 measured trait, in one model with what else is known. Taken at face value they leave the best
-reading of both scans at a C-index of about 0.70; one common factor, `UNMASKED`, raises all those
-that RECIST does not see, so that this ceiling is where the published systems suggest it
-(0.75 to 0.79). That factor is ours, and so is every statement about how much is there to be found.
+reading of both scans at a C-index of 0.745 (8,000 patients, seed 7); one common factor,
+`UNMASKED`, raises all those that RECIST does not see, to bring this ceiling into the middle of
+0.75 to 0.79. That factor is ours, and so is every statement about how much is there to be found.
 """
 
 from __future__ import annotations

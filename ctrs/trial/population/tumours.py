@@ -29,8 +29,8 @@ HAS_NODES, MORE_NODES = 0.70, 0.45  # nodal disease 71 % (Botticelli, J. Transl.
 HAS_LIVER, MORE_LIVER = 0.17, 0.45  # 12 to 22 % in cohorts on immunotherapy
 HAS_BONE, MORE_BONE = 0.16, 0.35  # of 26 to 38 % with bone metastases, half in the thoracic spine
 MOST = 7  # of one kind
-# Diameter of the sphere with the same volume: median mm, and standard deviation of its log. Set so
-# that all tumours together have a median near 36 ml (PET volume, Chardin et al., JITC 2020).
+# Diameter of the sphere with the same volume: median mm, and standard deviation of its log. All
+# tumours together have a median of 31 ml; by PET it was 36 ml (Chardin et al., JITC 2020).
 SIZES: dict[Kind, tuple[float, float]] = {
     "primary": (35.0, 0.50), "metastasis": (11.5, 0.40), "node": (18.0, 0.30),
     "liver": (20.0, 0.45), "bone": (18.0, 0.35),
