@@ -6,8 +6,9 @@ import numpy as np
 from scipy import ndimage
 
 from ctrs.trial.body.anatomy import AIR, FAT, MUSCLE, Anatomy
-from ctrs.trial.body.canvas import Canvas, Grain, blend, capsule, cover, ellipse, smooth_union
+from ctrs.trial.body.canvas import Canvas, blend, capsule, cover, ellipse, smooth_union
 from ctrs.trial.body.shape import ChestShape
+from ctrs.trial.body.tissue_texture import TissueTexture
 from ctrs.types import Array
 
 BINS = 320  # of the way round one side, back to front
@@ -46,8 +47,10 @@ class Around:
 class BodyWall:
     """Paints the wall slice by slice, and keeps how thick it is."""
 
-    def __init__(self, canvas: Canvas, shape: ChestShape, around: Around, grain: Grain) -> None:
-        self.canvas, self.shape, self.around, self.grain = canvas, shape, around, grain
+    def __init__(
+        self, canvas: Canvas, shape: ChestShape, around: Around, texture: TissueTexture
+    ) -> None:
+        self.canvas, self.shape, self.around, self.texture = canvas, shape, around, texture
         self.anatomy = shape.anatomy
         self._lean = shape.lean(canvas.z)
         f = (canvas.z / shape.height).astype(np.float64)[:, None]
@@ -90,8 +93,8 @@ class BodyWall:
         if f > 0.40:
             self._shoulder_girdle(k, f, outside)
         if self._breasts is not None:
-            self._breasts.paint_glands(k, self.grain)
-        self.grain.add(k, outside + np.float32(SKIN_MM))
+            self._breasts.paint_glands(k, self.texture)
+        self.texture.add(k, outside + np.float32(SKIN_MM))
 
     def _layers(self, k: int, cage: Array, muscle: Array) -> None:
         """Muscle outside the ribs, thin fat under it, intercostal muscle, the cage's contents."""
@@ -120,7 +123,7 @@ class BodyWall:
                 end = (yb * self.shape.b, sign * xb * self.shape.a)
                 plane = capsule(self.canvas.y, self.canvas.x, start, end, mm)
                 deep = np.maximum(deep, -plane)
-        share = cover(deep, self.canvas.edge) * self.grain.bundles(k)
+        share = cover(deep, self.canvas.edge) * self.texture.bundles(k)
         blend(self.canvas.hu[k], np.float32(weight) * share, MUSCLE - 8)
 
     def _bulges(self, k: int, f: float, outside: Array) -> Array:
@@ -183,7 +186,7 @@ class _Breasts:
             outside = smooth_union(outside, bulge, 16.0)
         return outside
 
-    def paint_glands(self, k: int, grain: Grain) -> None:
+    def paint_glands(self, k: int, texture: TissueTexture) -> None:
         """Strands of gland in the fat behind the nipple."""
         t = 1 - ((float(self.canvas.z[k]) - self._z) / (0.75 * self._high)) ** 2
         if t <= 0.02 or self._glands <= 0:
@@ -194,7 +197,7 @@ class _Breasts:
         for x in (-self._x, self._x):
             box = self.canvas.rectangle((centre - deep, centre + deep), (x - wide, x + wide))
             d = ellipse(self.canvas.y[box], self.canvas.x[box], (centre, x), (deep, wide))
-            share = cover(d * np.float32(0.4), self.canvas.edge) * grain.bundles(k, box)
+            share = cover(d * np.float32(0.4), self.canvas.edge) * texture.bundles(k, box)
             hu = self.canvas.hu[k][box]
             blend(hu, np.float32(self._glands) * share * (hu > FAT - 40), GLAND_HU)
 

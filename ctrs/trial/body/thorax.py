@@ -7,13 +7,14 @@ import numpy as np
 from ctrs.trial.body.abdomen import Abdomen
 from ctrs.trial.body.anatomy import SIDES, Anatomy, Grid, Place, Posture, Side
 from ctrs.trial.body.body_wall import Around, BodyWall
-from ctrs.trial.body.canvas import Canvas, Grain, blend, cover
+from ctrs.trial.body.canvas import Canvas, blend, cover
 from ctrs.trial.body.location import hilum_mm, place_mm
 from ctrs.trial.body.lung_tree import paint_lung_tree
 from ctrs.trial.body.mediastinum import Blood, paint_mediastinum
 from ctrs.trial.body.parenchyma import paint_parenchyma
 from ctrs.trial.body.shape import Y_FIRST, Y_STEP, ChestShape, chest_shape
 from ctrs.trial.body.skeleton import Skeleton
+from ctrs.trial.body.tissue_texture import TissueTexture
 from ctrs.types import Array, Mask, Triple
 
 FINE = 16  # steps of the mediastinal surface's table per row of the shape's own
@@ -53,8 +54,8 @@ class Thorax:
     def _paint(self, canvas: Canvas, blood: Blood, enhancement: float) -> None:
         shape = self._shape
         around = Around(canvas, shape)
-        grain = Grain(canvas, shape.anatomy, enhancement)
-        wall, bones = BodyWall(canvas, shape, around, grain), Skeleton(canvas, shape, around)
+        texture = TissueTexture(canvas, shape.anatomy, enhancement)
+        wall, bones = BodyWall(canvas, shape, around, texture), Skeleton(canvas, shape, around)
         abdomen = Abdomen(canvas, shape, enhancement)
         reach = shape.reach(canvas.y, canvas.x)
         sizes = np.stack((*shape.cage_size(canvas.z), shape.lean(canvas.z)), 1)
@@ -68,7 +69,7 @@ class Thorax:
         abdomen.paint_round_organs()
         self.liver: Mask = abdomen.liver
         paint_mediastinum(canvas, shape, blood)
-        grain.add_to_organs(shape.a, shape.b)
+        texture.add_to_organs(shape.a, shape.b)
         bones.paint_limbs()
         self._lung.paint(self.anatomy.lung_hu)
 
