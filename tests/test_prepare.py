@@ -158,7 +158,7 @@ def test_scan_without_lungs_has_the_box_in_its_middle():
 
 def test_training_prepares_as_the_app_does(volume, prepared):
     nothing = np.zeros(volume.hu.shape, np.float32)
-    arrays = bank._visit_arrays(RenderedScan(volume, nothing, nothing), bank.Config())
+    arrays = bank._visit_arrays(RenderedScan(volume, {"tumour": nothing}), bank.Config())
     np.testing.assert_array_equal(arrays["lungs"].astype(bool), prepared.lungs)
     # The bank keeps 8 bits: half a step is 1 / 510.
     np.testing.assert_allclose(arrays["image"] / 255, prepared.image, atol=1 / 509)

@@ -2,10 +2,10 @@
 
 ``patients.csv`` has the columns of `ctrs.trial.population.patients.trial_table`; its ``split`` is
 ``train`` (the discovery cohort), ``test`` or ``external``. ``prepared/<patient>.npz`` has, for both
-visits (first axis), 8-bit arrays on the model's grid: ``image`` (0-255 over the window), ``tumour``
-and ``effusion`` (0-255 = share of the voxel), ``lungs`` (0 or 1), and for patients in real anatomy
-``ignore`` (1 = a tumour of the real chest, in no truth). ``trial.json`` says what the trial
-was made from.
+visits (first axis), 8-bit arrays on the model's grid: ``image`` (0-255 over the window), ``lungs``
+(0 or 1), the known ones of `ctrs.types.STRUCTURES` (0-255 = share of the voxel), and for patients
+in real anatomy ``ignore`` (1 = a tumour of the real chest, in no truth). ``trial.json`` says what
+the trial was made from.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ctrs.types import Array
 Bytes = npt.NDArray[np.uint8]
 
 RENDER_MM = 3.0  # pixel size for training scans: that of the model's grid, edges in proportion
-RENDERER = 2  # raise it when the same patient would be rendered differently
+RENDERER = 3  # raise it when the same patient would be rendered differently
 
 
 def simulate_trial(
@@ -228,15 +228,14 @@ def _visit_arrays(scan: RenderedScan, config: Config) -> dict[str, Bytes]:
     prepared, _ = prepare(scan.volume, config.prepare, config.chest)
 
     def share(values: Array) -> Bytes:
-        if not values.any():  # most patients have no fluid
+        if not values.any():  # most patients have no fluid, no fibrosis
             return np.zeros(prepared.image.shape, np.uint8)
         return _bytes(onto_model_grid(values, scan.volume.spacing, prepared))
 
     arrays = {
         "image": _bytes(prepared.image),
         "lungs": prepared.lungs.astype(np.uint8),
-        "tumour": share(scan.tumour),
-        "effusion": share(scan.effusion),
+        **{name: share(values) for name, values in scan.structures.items()},
     }
     if isinstance(scan, RealRendering):
         arrays["ignore"] = (share(scan.ignore.astype(np.float32)) > 25).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ctrs.trial.body.anatomy import SIDES, Posture
 from ctrs.trial.body.thorax import Thorax
-from ctrs.trial.disease.lesions import paint_lesion
+from ctrs.trial.disease.lesions import CORED, Lesion, paint_lesion
 from ctrs.trial.disease.pleura import paint_collapse, paint_effusion
 from ctrs.trial.population.patients import TrialPatient
 from ctrs.trial.scanner import Protocol, acquire, draw_protocol
@@ -21,11 +22,58 @@ CONTRAST_SHARE = 0.6  # of the scans; ours
 
 @dataclass(frozen=True)
 class RenderedScan:
-    """One simulated scan; the share of each of its voxels, 0 to 1, that is tumour or fluid."""
+    """One simulated scan with the truth.
+
+    Attributes:
+        structures: By the name in `ctrs.types.STRUCTURES`, the share of each voxel, 0 to 1. What
+            is not named is not known; nothing there is all zeros.
+    """
 
     volume: Volume
-    tumour: Array
-    effusion: Array
+    structures: Mapping[str, Array]
+
+    @property
+    def tumour(self) -> Array:
+        return self.structures["tumour"]
+
+    @property
+    def effusion(self) -> Array:
+        return self.structures["effusion"]
+
+
+class TumourMaps:
+    """The maps of a scan's tumours, filled lesion by lesion.
+
+    Attributes:
+        tumour: Share of each voxel that is taken by tumours so far.
+        halo: Strength of hazy rims.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.tumour, self.halo, self._liver, self._bone, self._cored = (
+            np.zeros(shape, np.float32) for _ in range(5)
+        )
+
+    def add(self, lesion: Lesion, share: Array) -> None:
+        """``share`` is what `ctrs.trial.disease.lesions.paint_lesion` gave back."""
+        self.tumour += share
+        if lesion.kind == "liver":
+            self._liver += share
+        if lesion.kind == "bone":
+            self._bone += share
+        if lesion.texture in CORED:
+            self._cored += share
+
+    def structures(self, effusion: Array) -> dict[str, Array]:
+        """By the name in `ctrs.types.STRUCTURES`; no voxel is filled more than once."""
+        return {
+            "tumour": self.tumour,
+            "effusion": np.minimum(effusion, 1 - self.tumour),
+            "liver_tumour": self._liver,
+            "bone_tumour": self._bone,
+            "cored_tumour": self._cored,
+            "halo": np.minimum(self.halo, 1 - self.tumour),
+        }
 
 
 def render_visit(
@@ -47,9 +95,10 @@ def render_visit(
     for lesion in patient.lesions:
         paint_collapse(thorax, lesion, visit, contrast)
     effusion = paint_effusion(thorax, side, patient.disease.effusion_ml[visit], contrast)
-    tumour = np.zeros(grid.shape, np.float32)
+    maps = TumourMaps(grid.shape)
     for lesion in patient.lesions:
-        tumour += paint_lesion(thorax, lesion, visit, contrast, tumour)
+        share = paint_lesion(thorax, lesion, visit, contrast, maps.tumour, maps.halo)
+        maps.add(lesion, share)
     z, y, x = grid.first
     volume = Volume(
         hu=acquire(thorax.hu, protocol, rng),
@@ -57,7 +106,9 @@ def render_visit(
         origin=(x, y, z),
         header=_header(patient, visit, protocol),
     )
-    return RenderedScan(volume, tumour, np.minimum(effusion, 1 - tumour))
+    untouched = 1 - np.minimum(maps.tumour + effusion, 1)
+    anatomy = {"fibrosis": thorax.fibrosis * untouched, "muscle": thorax.muscle * untouched}
+    return RenderedScan(volume, maps.structures(effusion) | anatomy)
 
 
 def protocol_of(patient: TrialPatient, visit: int, in_plane_mm: float) -> Protocol:

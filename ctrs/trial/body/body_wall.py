@@ -45,13 +45,18 @@ class Around:
 
 
 class BodyWall:
-    """Paints the wall slice by slice, and keeps how thick it is."""
+    """Paints the wall slice by slice, and keeps how thick it is.
+
+    Attributes:
+        muscle: Share of each voxel that is muscle outside the ribs, without the neck.
+    """
 
     def __init__(
         self, canvas: Canvas, shape: ChestShape, around: Around, texture: TissueTexture
     ) -> None:
         self.canvas, self.shape, self.around, self.texture = canvas, shape, around, texture
         self.anatomy = shape.anatomy
+        self.muscle = np.zeros(canvas.grid.shape, np.float32)
         self._lean = shape.lean(canvas.z)
         f = (canvas.z / shape.height).astype(np.float64)[:, None]
         rng = np.random.default_rng([self.anatomy.seed, 19])
@@ -103,7 +108,9 @@ class BodyWall:
         blend(hu, share, MUSCLE)
         plane = np.abs(cage - self.around.spread(self._plane[k])) - np.float32(PLANE_MM)
         blend(hu, share * cover(plane, edge), PLANE_HU)
-        blend(hu, cover(cage - np.float32(RIB_LAYER_MM + 0.3), edge), FAT)
+        inside = cover(cage - np.float32(RIB_LAYER_MM + 0.3), edge)
+        blend(hu, inside, FAT)
+        self.muscle[k] = share * (1 - inside)
         inner = np.abs(cage - np.float32(4.0)) - np.float32(3.2)
         blend(hu, cover(inner, edge), INTERCOSTAL_HU)
 
@@ -158,7 +165,9 @@ class BodyWall:
                 box = self.canvas.rectangle((low[0], high[0]), (low[1], high[1]))
                 d = capsule(self.canvas.y[box], self.canvas.x[box], start, end, radius)
                 d = np.maximum(d, outside[box] + np.float32(SKIN_MM + 1))
-                blend(self.canvas.hu[k][box], cover(d, self.canvas.edge), MUSCLE)
+                share = cover(d, self.canvas.edge)
+                blend(self.canvas.hu[k][box], share, MUSCLE)
+                np.maximum(self.muscle[k][box], share, out=self.muscle[k][box])
 
 
 class _Breasts:

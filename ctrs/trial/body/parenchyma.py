@@ -32,21 +32,31 @@ EMPTY_HU = -985.0  # where emphysema has destroyed the lung; the threshold of re
 FISSURE_MM = 0.35
 
 
-def paint_parenchyma(thorax: Chest, rng: np.random.Generator) -> None:
+def paint_parenchyma(thorax: Chest, rng: np.random.Generator) -> Array:
     """Paint the tissue of both lungs into ``thorax.hu``, where ``thorax.lungs`` is.
 
-    Nothing here is tumour, and nothing belongs into a truth mask.
+    Nothing here is tumour.
 
     Args:
         rng: Seeded by the anatomy: the same at both visits.
+
+    Returns:
+        How far each voxel is scarred, 0 to 1, in the shape of ``thorax.hu``.
     """
     box = _box_of(thorax.lungs)
-    density = _density(_look(thorax, box), rng)
+    density, scarred = _density(_look(thorax, box), rng)
     lungs, hu, lobes = thorax.lungs[box], thorax.hu[box], thorax.lobes[box]
     for image, where, fine in zip(hu, lungs, _refine(density, lungs.shape), strict=True):
         np.copyto(image, fine, where=where)
     _paint_fissures(hu, lobes, thorax.grid.spacing)
     _paint_benign(thorax, rng)
+    fibrosis = np.zeros(thorax.hu.shape, np.float32)
+    if scarred is not None:
+        for image, where, fine in zip(
+            fibrosis[box], lungs, _refine(scarred, lungs.shape), strict=True
+        ):
+            np.copyto(image, fine, where=where)
+    return fibrosis
 
 
 # --- Where a piece of lung lies -----------------------------------------------------------------
@@ -152,19 +162,24 @@ class _Pattern:
 # --- Density ------------------------------------------------------------------------------------
 
 
-def _density(look: _Look, rng: np.random.Generator) -> Array:
-    """HU of the lungs on the coarse grid. The order of draws is the same at every visit."""
+def _density(look: _Look, rng: np.random.Generator) -> tuple[Array, Array | None]:
+    """HU of the lungs on the coarse grid, and how far they are scarred, if they are.
+
+    The order of draws is the same at every visit.
+    """
     anatomy, pattern = look.thorax.anatomy, _Pattern(rng)
     lung = _healthy(look, pattern, rng)
     if anatomy.emphysema > 0.005:
         hole = _emphysema(look, pattern, rng)
         lung += hole * (np.float32(EMPTY_HU) - lung)
+    scarred = None
     if anatomy.fibrosis > 0:
-        _add_fibrosis(lung, look, pattern)
+        scarred = np.zeros(look.where.shape, np.float32)
+        scarred[look.where] = _add_fibrosis(lung, look, pattern)
     hu = np.full(look.where.shape, anatomy.lung_hu, np.float32)
     hu[look.where] = np.clip(lung, -1000, 60)
     # Beyond the surface as on it: what is between coarse voxels must not turn into lung of nobody.
-    return hu
+    return hu, scarred
 
 
 def _healthy(look: _Look, pattern: _Pattern, rng: np.random.Generator) -> Array:
@@ -206,8 +221,12 @@ def _emphysema(look: _Look, pattern: _Pattern, rng: np.random.Generator) -> Arra
     return np.asarray(np.clip(steep, 0, 1))
 
 
-def _add_fibrosis(lung: Array, look: _Look, pattern: _Pattern) -> None:
-    """Reticulation and honeycombs under the pleura, most at the bases and at the back."""
+def _add_fibrosis(lung: Array, look: _Look, pattern: _Pattern) -> Array:
+    """Reticulation and honeycombs under the pleura, most at the bases and at the back.
+
+    Returns:
+        How far each voxel is scarred, 0 to 1.
+    """
     reach = np.clip((np.float32(look.thorax.anatomy.fibrosis) - look.depth) / 4, 0, 1)
     back = look.y * np.float32(0.35 / look.thorax.anatomy.half_depth)
     part = np.clip(1.15 - 2.0 * look.up + back + 0.25 * pattern(look, 9.0), 0, 1) * reach
@@ -218,6 +237,7 @@ def _add_fibrosis(lung: Array, look: _Look, pattern: _Pattern) -> None:
     wall = np.clip((np.float32(0.55) - cells) * np.float32(2.5), 0, 1)
     comb = np.float32(-930) + np.float32(640) * wall
     lung += honey * (comb - lung)
+    return np.asarray(part, np.float32)
 
 
 def _paint_fissures(hu: Array, lobes: np.ndarray, spacing: tuple[float, float, float]) -> None:

@@ -30,6 +30,8 @@ class Thorax:
         lobes: 0 outside the lungs, 1-3 right upper, middle and lower, 4-5 left upper and lower.
         z, y, x: Of each voxel in the body, mm; broadcast to the grid.
         height: From the lung base to the apex at full breath, mm.
+        muscle: Share of each voxel that is muscle of the chest wall, without the neck's.
+        fibrosis: Share of each voxel of lung that is scarred at its rim, 0 to 1.
         blood: HU of arterial blood.
         carina: Where the trachea divides, ``(z, y, x)`` mm.
     """
@@ -48,7 +50,7 @@ class Thorax:
         self._lung = _LungPainter(canvas, self._shape)
         self._paint(canvas, blood, enhancement)
         self.lungs, self.lobes = self._lung.lungs, self._lung.lobes
-        paint_parenchyma(self, np.random.default_rng([anatomy.seed, 1]))
+        self.fibrosis = paint_parenchyma(self, np.random.default_rng([anatomy.seed, 1]))
         paint_lung_tree(self, np.random.default_rng([anatomy.seed, 2]))
 
     def _paint(self, canvas: Canvas, blood: Blood, enhancement: float) -> None:
@@ -68,6 +70,7 @@ class Thorax:
             self._lung.measure(k, cage, abdomen.dome)
         abdomen.paint_round_organs()
         self.liver: Mask = abdomen.liver
+        self.muscle = wall.muscle
         paint_mediastinum(canvas, shape, blood)
         texture.add_to_organs(shape.a, shape.b)
         bones.paint_limbs()

@@ -25,6 +25,8 @@ from ctrs.types import Array, Mask, Triple
 Kind = Literal["primary", "metastasis", "node", "liver", "bone"]
 Texture = Literal["solid", "necrotic", "cavitating", "part-solid"]
 
+CORED: tuple[Texture, ...] = ("necrotic", "cavitating")
+
 PLEURA_HU = -150.0  # a darker voxel beside the lung is partly lung
 SOLID_HU = 40.0  # tumour without contrast
 TUMOUR_UPTAKE = 0.3  # share of the blood's enhancement, portal phase; ours
@@ -88,13 +90,19 @@ class Surroundings:
 
 
 def paint_lesion(
-    thorax: Thorax, lesion: Lesion, visit: int, enhancement: float, taken: Array | None = None
+    thorax: Thorax,
+    lesion: Lesion,
+    visit: int,
+    enhancement: float,
+    taken: Array | None = None,
+    halo: Array | None = None,
 ) -> Array:
     """Paint one lesion into ``thorax.hu``.
 
     Args:
         enhancement: HU that contrast adds to blood.
         taken: Shares of voxels that belong to lesions painted before; this one keeps off them.
+        halo: Raised in place to the strength of the lesion's hazy rim, 0 to 1.
 
     Returns:
         The share of each voxel that is tumour, 0 to 1; they add up to ``volume_ml`` of the visit
@@ -105,7 +113,9 @@ def paint_lesion(
         return np.zeros(thorax.grid.shape, np.float32)
     centre = thorax.grid.index(thorax.locate(lesion.place)[None], thorax.posture)[0]
     around = Surroundings(thorax.lungs, thorax.liver, taken)
-    return paint_blob(thorax.hu, thorax.grid.spacing, centre, lesion, visit, enhancement, around)
+    return paint_blob(
+        thorax.hu, thorax.grid.spacing, centre, lesion, visit, enhancement, around, halo
+    )
 
 
 def paint_blob(
@@ -116,6 +126,7 @@ def paint_blob(
     visit: int,
     enhancement: float,
     around: Surroundings | None = None,
+    halo: Array | None = None,
 ) -> Array:
     """Paint one lesion into any scan; see `paint_lesion` for what comes back.
 
@@ -143,6 +154,9 @@ def paint_blob(
     voxels = lesion.volume_ml(visit) * 1000 / float(np.prod(spacing))
     covered, level = cover(field, width, room, voxels)
     painter = _Painter(lesion, visit, enhancement, window, field, width, level)
+    if halo is not None:
+        rim = halo[window.inside]
+        np.maximum(rim, painter.halo(around.lungs), out=rim)
     painter.blend(hu[window.inside], covered[window.part], around.lungs)
     share[window.inside] = covered[window.part]
     return share
@@ -201,8 +215,8 @@ class _Painter:
     def blend(self, view: Array, share: Array, lungs: Mask | None) -> None:
         """Change ``view``, the scan inside the window, by ``share``."""
         part = self.window.part
-        if self.visit == 1 and self.lesion.halo > 0:
-            self._add_halo(view, lungs)
+        if self._has_halo:
+            view += self.halo(lungs) * (np.maximum(view, np.float32(HALO_HU)) - view)
         tissue = self._tissue(view, share)[part]
         if self.lesion.texture == "part-solid":
             # Vessels and airway walls stay visible through ground glass.
@@ -247,11 +261,18 @@ class _Painter:
         column = np.where(y > level, FLUID_HU, CAVITY_HU).astype(np.float32)
         return np.broadcast_to(column[None, :, None], self.window.shape)
 
-    def _add_halo(self, view: Array, lungs: Mask | None) -> None:
+    @property
+    def _has_halo(self) -> bool:
+        return self.visit == 1 and self.lesion.halo > 0
+
+    def halo(self, lungs: Mask | None) -> Array:
+        """Strength of the hazy rim in the scan's part of the window, 0 to 1."""
         part = self.window.part
+        if not self._has_halo:
+            return np.zeros(self.field[part].shape, np.float32)
         out = (np.float32(self.level + self.lesion.halo) - self.field[part]) / self.lesion.halo
         strength = np.clip(out, 0, 1)
         strength *= 2 - strength  # full near the tumour, then falling
         if lungs is not None:
             strength *= lungs[self.window.inside]
-        view += strength * (np.maximum(view, np.float32(HALO_HU)) - view)
+        return np.asarray(strength, np.float32)

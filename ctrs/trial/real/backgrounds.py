@@ -23,7 +23,7 @@ from ctrs.trial.population.patients import TrialPatient
 from ctrs.trial.real.breathing import Breath, breathe, displacement
 from ctrs.trial.real.grain import Grain, measure_grain
 from ctrs.trial.real.lungs import RealLungs, height_of, lungs_at, near
-from ctrs.trial.render import FIRST_DAY, RenderedScan
+from ctrs.trial.render import FIRST_DAY, RenderedScan, TumourMaps
 from ctrs.trial.scanner import Protocol, renoise
 from ctrs.types import Array, Mask, SeriesHeader, Triple, Volume
 
@@ -206,27 +206,29 @@ def render_on_background(
     names = scan.lungs + np.float32(2) * scan.ignore  # both masks in one go
     named = breathe(names, spacing, field, 0.0, labels=True)
     lungs, ignore = (named == 1) | (named == 3), named >= 2
-    tumour, effusion = _paint_patient(hu, lungs, spacing, patient, visit, protocol.enhancement)
-    hu += np.maximum(tumour, effusion) * scan.grain.draw(hu.shape, rng)
+    structures = _paint_patient(hu, lungs, spacing, patient, visit, protocol.enhancement)
+    painted = np.maximum(structures["tumour"], structures["effusion"])
+    hu += painted * scan.grain.draw(hu.shape, rng)
     hu = renoise(hu, spacing, NEW_NOISE * protocol.noise_hu, protocol.sharpness, rng)
     volume = Volume(hu, spacing, header=_header(patient, visit, protocol, spacing))
-    return RealRendering(volume=volume, tumour=tumour, effusion=effusion, ignore=ignore)
+    return RealRendering(volume=volume, structures=structures, ignore=ignore)
 
 
 def _paint_patient(
     hu: Array, lungs: Mask, spacing: Triple, patient: TrialPatient, visit: int, enhancement: float
-) -> tuple[Array, Array]:
-    """Shares of tumour and of fluid; ``hu`` is changed in place."""
+) -> dict[str, Array]:
+    """What is painted, by the name of the structure; ``hu`` is changed in place."""
     both = RealLungs.split(lungs, spacing)
     side = SIDES[0] if patient.disease.effusion_side == SIDES[0] else SIDES[1]
     effusion = pour(hu, both.of(side), spacing, patient.disease.effusion_ml[visit], enhancement)
-    tumour = np.zeros(hu.shape, np.float32)
+    maps = TumourMaps(hu.shape)
     for lesion in patient.lesions:
         centre = both.locate(lesion.place, hu)
         if centre is not None:
-            around = Surroundings(lungs, None, tumour)
-            tumour += paint_blob(hu, spacing, centre, lesion, visit, enhancement, around)
-    return tumour, np.minimum(effusion, 1 - tumour)
+            around = Surroundings(lungs, None, maps.tumour)
+            share = paint_blob(hu, spacing, centre, lesion, visit, enhancement, around, maps.halo)
+            maps.add(lesion, share)
+    return maps.structures(effusion)
 
 
 def _header(patient: TrialPatient, visit: int, protocol: Protocol, spacing: Triple) -> SeriesHeader:
