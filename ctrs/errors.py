@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import extract_tb
+from typing import Any
 
 
 class CtrsError(Exception):
@@ -124,3 +125,18 @@ def places_of(error: BaseException) -> str:
     """
     frames = extract_tb(error.__traceback__)
     return "\n".join(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
+
+
+def refusal_json(error: CtrsError) -> dict[str, Any]:
+    """An input that cannot be used: no number, and what to do."""
+    return {
+        "error": error_json(error),
+        "assessable": False,
+        "survival_12m": None,
+        "reasons": [error.what],
+    }
+
+
+def error_json(error: CtrsError) -> dict[str, str]:
+    """What happened, and what to do."""
+    return {"what": error.what, "next_step": error.next_step}

@@ -27,6 +27,11 @@ def pseudonym_key() -> Path:
     return store().with_name("pseudonym.key")
 
 
+def trial() -> Path:
+    """Patients of the simulated trial that nothing was trained on, and what was seen of them."""
+    return ROOT / "data" / "trial"
+
+
 def demo_cohort() -> Path:
     return ROOT / "data" / "demo" / "cohort.csv"
 

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ctrs import NOTICE
 from ctrs.assess import Assessment
-from ctrs.errors import CtrsError
 from ctrs.types import Inventory, ResponseScore, Series, Volume
-
-NOTICE = (
-    "Research use only. Not a medical device. Not affiliated with the authors or the company of"
-    " the published Serial CTRS. Our own model, trained on simulated patients."
-)
 
 
 def inventory_json(inventory: Inventory) -> dict[str, Any]:
@@ -87,21 +82,6 @@ def _input(volume: Volume) -> dict[str, Any]:
         "sha256": volume.sha256,
         "acquired_on": header.acquired_on.isoformat() if header.acquired_on else None,
     }
-
-
-def refusal_json(error: CtrsError) -> dict[str, Any]:
-    """An input that cannot be used: no number, and what to do."""
-    return {
-        "error": error_json(error),
-        "assessable": False,
-        "survival_12m": None,
-        "reasons": [error.what],
-    }
-
-
-def error_json(error: CtrsError) -> dict[str, str]:
-    """What happened, and what to do."""
-    return {"what": error.what, "next_step": error.next_step}
 
 
 def score_text(score: ResponseScore) -> str:

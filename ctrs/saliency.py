@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
 from ctrs.assess import Workshop, prepare_pair
 from ctrs.prepare import onto_scan_grid
-from ctrs.types import Array, PreparedScan, ScanPair, Volume
+from ctrs.types import Array, PreparedScan, ScanPair
 
 SMOOTHING_MM = 4.0  # single voxels are noise of the gradient; structures are larger
 
@@ -71,12 +69,3 @@ def _on_one_scale(maps: tuple[Array, Array], prepared: PreparedScan) -> list[Arr
     smooth = [ndimage.gaussian_filter(values, sigma) for values in maps]
     top = max(float(np.quantile(np.abs(values), 0.9995)) for values in smooth)
     return [np.clip(values / max(top, 1e-12), -1, 1).astype(np.float32) for values in smooth]
-
-
-def write_nifti(saliency: SaliencyMap, volume: Volume, file: Path) -> None:
-    """Write a map as NIfTI on the grid of its scan."""
-    image = sitk.GetImageFromArray(saliency.values)
-    image.SetSpacing(volume.spacing[::-1])
-    image.SetOrigin(volume.origin)
-    image.SetDirection(volume.direction)
-    sitk.WriteImage(image, str(file), useCompression=True)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ Array: TypeAlias = npt.NDArray[np.float32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Triple: TypeAlias = tuple[float, float, float]
+Interval: TypeAlias = Literal["log-log", "log"]  # how a Kaplan-Meier band is made; R's names
 
 # What is mapped in every scan, voxel by voxel. The three after `effusion` are parts of `tumour`:
 # tumours of liver and bone, and tumours with a dead or hollow core. A halo is the hazy rim of an
@@ -382,9 +383,11 @@ class SurvivalCurve:
     Attributes:
         months: Times, shape ``(steps,)``, starts at 0.
         survival: P(T > t), shape ``(steps,)``, starts at 1, never rises.
-        lower, upper: Pointwise 95 % confidence band (log-log), shape ``(steps,)``.
+        lower, upper: Pointwise 95 % confidence band, shape ``(steps,)``.
         n_patients, n_events: Size of the group.
-        median_months: First time survival falls to 0.5; ``None`` if it never does.
+        median_months: First time survival falls to 0.5 (the middle of a step at 0.5 exactly);
+            ``None`` if it never does.
+        interval: How the band was made.
     """
 
     label: str
@@ -396,6 +399,7 @@ class SurvivalCurve:
     n_events: int
     median_months: float | None
     median_interval: tuple[float | None, float | None]
+    interval: Interval = "log-log"
 
 
 @dataclass(frozen=True)
@@ -411,11 +415,20 @@ class SurvivalAt:
 
 @dataclass(frozen=True)
 class LogRank:
-    """Test of "all groups have the same survival"; two-sided."""
+    """Test of "all groups have the same survival"; two-sided.
+
+    Attributes:
+        n_patients, observed, expected: Of each group that was counted, in order: its size, its
+            deaths, and the deaths it would have had if all groups were alike (weighted, where
+            the test weighs).
+    """
 
     chi_square: float
     degrees_of_freedom: int
     p_value: float
+    n_patients: tuple[int, ...] = ()
+    observed: tuple[float, ...] = ()
+    expected: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

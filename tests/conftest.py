@@ -178,9 +178,11 @@ def shelf(tmp_path, monkeypatch):
     monkeypatch.setenv("CTRS_STORE", str(tmp_path / "ctrs.duckdb"))
     store, cache = Store(), DiskCache(tmp_path / "cache", 10**9)
     card = Card(
-        version="fixed", trained_on="600 simulated patients", command="python -m ctrs train",
-        seed=7, commit="0123abc", members=2, cut_off=0.5, calibration={"intercept": 0, "slope": 1},
-        interval_logit=0.5, ood_distances=[0.0] * 101, prepare_version="1", checksums={},
+        version="fixed", trained_on="600 simulated patients", sites=["north"],
+        command="python -m ctrs train", seed=7, commit="0123abc", members=2, cut_off=0.5,
+        typical_survival=0.58, calibration={"intercept": 0, "slope": 1},
+        interval_parts={"calibration": 0.3, "unseen": 0.4}, ood_distances=[0.0] * 101,
+        prepare_version="1", checksums={},
         metrics={"c_index": {"ctrs": 0.7123, "recist": 0.644}, "n": 400},
     )  # fmt: skip
     monkeypatch.setattr(resources, "store", lambda: store)

@@ -12,6 +12,7 @@ import torch
 from ctrs.model.foresee import Foresight
 from ctrs.model.network import Foreseer, Perceiver
 from ctrs.model.train import _write
+from ctrs.model.usual import TRAITS, Usual
 from ctrs.model.weights import Card
 from ctrs.types import Biomarker, PredictedCurve, Prediction, PreparedScan
 
@@ -65,21 +66,25 @@ def write_weights(folder: Path, seed: int = 3) -> Card:
     """Networks as they are before training, saved as training saves them."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
+    usual = Usual()
+    usual.centre.copy_(torch.linspace(0, 0.1, TRAITS))
     foresight = Foresight(
         members=[_calm(Foreseer()), _calm(Foreseer())],
+        usual=usual,
         calibration={"intercept": 0.1, "slope": 0.9},
-        interval_logit=0.3,
+        interval_parts={"calibration": 0.18, "rescan": 0.24},  # √(0.18² + 0.24²) = 0.3
         cut_off=0.55,
+        typical_survival=0.64,
         ood_distances=[float(d) for d in np.linspace(0, 60, 101)],
     )
-    table = pd.DataFrame({"split": ["train", "train", "test"]})
+    table = pd.DataFrame({"split": ["train"] * 3, "site": ["north", "east", "north"]})
     return _write(folder, Perceiver(), foresight, table, "python -m ctrs train", seed)
 
 
 def _calm(net: Foreseer) -> Foreseer:
-    """Untrained networks disagree about measurements in ml; these hardly listen to them."""
+    """Untrained networks disagree about every pair; these hardly listen to what was measured."""
     with torch.no_grad():
-        for layer in (net.direct, net.hidden[-1]):
+        for layer in (net.direct, net.outer):
             layer.weight.mul_(1e-3)
             layer.bias.mul_(1e-3)
     return net

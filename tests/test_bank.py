@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ctrs.errors import InputRejected
-from ctrs.trial.bank import load_prepared, read_patients, simulate_trial
+from ctrs.trial.bank import simulate_trial
 from ctrs.trial.population.patients import simulate_patients
+from ctrs.trial.prepared import load_prepared, read_patients
 
 
 def test_tables_alone_are_written_without_voxels(tmp_path):

@@ -352,9 +352,9 @@ def test_wrong_usage_is_two(arguments, capsys):
 
 def test_bug_is_shown_as_a_reference_number():
     script = (
-        "import ctrs.cli as cli\n"
+        "import ctrs.cli as cli, ctrs.cli.scans as scans\n"
         "def broken(*a, **k): raise RuntimeError('SECRET detail')\n"
-        "cli.read_card = broken\n"
+        "scans.read_card = broken\n"
         "raise SystemExit(cli.main(['score', '--baseline', 'a', '--follow-up', 'b',"
         " '--no-cache', '--json']))"
     )
@@ -363,7 +363,7 @@ def test_bug_is_shown_as_a_reference_number():
     document = json.loads(found.stdout)
     reference = document["error"]["what"].split("reference ")[1][:8]
     assert f"RuntimeError, reference {reference}" in found.stderr
-    assert "cli.py" in found.stderr  # where it happened
+    assert "scans.py" in found.stderr  # where it happened
     assert "SECRET" not in found.stdout + found.stderr  # the message may quote a name
 
 

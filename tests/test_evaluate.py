@@ -1,9 +1,18 @@
 """What the card says of a model, checked by hand on a handful of patients."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from ctrs.model.evaluate import _concordance_correlation, evaluate
+from ctrs.model import evaluate as evaluate_module
+from ctrs.model.evaluate import (
+    TARGETS,
+    against_targets,
+    compare_discrimination,
+    concordance_correlation,
+    evaluate,
+)
+from ctrs.trial.population.patients import simulate_patients, trial_table
 from ctrs.types import Biomarker, PredictedCurve, Prediction
 
 # Patient by patient: months, died, predicted 12-month survival, RECIST, volume change.
@@ -22,18 +31,29 @@ def table():
     return pd.DataFrame(ROWS, columns=columns).drop(columns="survival")
 
 
+@pytest.fixture
+def simulated(table):
+    """The same patients with the truth: two of ten volumes are not what was measured."""
+    return table.assign(
+        true_survival_12m_scan=[0.25, 0.45, 0.85, 0.55, 0.95],  # off by .05 .25 .05 .05 .15
+        true_log_hazard_scan=[2.0, 0.5, -1.0, 1.0, 0.0],
+        true_tumour_ml_baseline=[10.0, 10.0, 10.0, 14.0, 10.0],
+        true_tumour_ml_follow_up=[5.0, 5.0, 2.0, 5.0, 5.0],
+    )
+
+
 def predictions(width=0.1):
     return [prediction(row[2], width) for row in ROWS]
 
 
-def prediction(survival_12m, width):
+def prediction(survival_12m, width=0.1, volumes=(10.0, 5.0)):
     curve = PredictedCurve(
         months=(0.0, 12.0),
         survival=(1.0, survival_12m),
         lower=(1.0, survival_12m - width),
         upper=(1.0, survival_12m + width),
     )
-    return Prediction(curve, (survival_12m,), 50.0, {"tumour_volume": Biomarker(10.0, 5.0, "ml")})
+    return Prediction(curve, (survival_12m,), 50.0, {"tumour_volume": Biomarker(*volumes, "ml")})
 
 
 def test_c_index_counts_the_pairs_in_which_the_lower_score_died_first(table):
@@ -49,6 +69,16 @@ def test_recist_is_ranked_from_progression_to_response_with_ties_as_half(table):
     assert found["c_index"]["recist"] == pytest.approx(7.5 / 8, abs=1e-3)
 
 
+def test_change_of_volume_is_taken_from_the_networks_where_nothing_else_is_known(table):
+    # Ratios of follow-up over baseline 4, 2, 1, 1/2 and 3 in their order: who grew most died
+    # first in all pairs but (4, 5) and (2, 5): 6 of 8.
+    volumes = [(10.0, 40.0), (5.0, 10.0), (8.0, 8.0), (30.0, 15.0), (2.0, 6.0)]
+    answers = [prediction(row[2], volumes=v) for row, v in zip(ROWS, volumes, strict=True)]
+    found = evaluate(table.drop(columns="volume_change"), answers, cut_off=0.6)
+    assert found["c_index"]["automatic_tvc"] == pytest.approx(6 / 8, abs=1e-3)
+    assert "tvc" not in found["c_index"]
+
+
 def test_groups_are_cut_at_the_cut_off_and_counted_from_the_follow_up(table):
     groups = evaluate(table, predictions(), cut_off=0.6)["survival_12m"]
     # High risk: 0.2 (dead at 3) and 0.5 (dead at 20): one of two is alive at 12 months.
@@ -59,20 +89,195 @@ def test_groups_are_cut_at_the_cut_off_and_counted_from_the_follow_up(table):
 
 
 def test_a_real_cohort_has_no_truth_to_compare_with(table):
-    assert "simulation" not in evaluate(table, predictions(), cut_off=0.6)
+    found = evaluate(table, predictions(), cut_off=0.6)
+    assert not {"simulation", "share_of_oracle"} & set(found)
 
 
-def test_share_of_intervals_that_hold_the_truth(table):
-    table["true_survival_12m_scan"] = [0.25, 0.45, 0.85, 0.55, 0.95]  # off by .05 .25 .05 .05 .15
-    table["true_tumour_ml_baseline"] = [8.0, 9.0, 10.0, 11.0, 14.0]
-    found = evaluate(table, predictions(width=0.1), cut_off=0.6)["simulation"]
+def test_share_of_intervals_that_hold_the_truth(simulated):
+    found = evaluate(simulated, predictions(width=0.1), cut_off=0.6)["simulation"]
     assert found["interval_90_holds_truth"] == pytest.approx(3 / 5)
     assert found["median_interval_width"] == pytest.approx(0.2)
+    assert found["median_error_points"] == pytest.approx(5)
+
+
+def test_volumes_of_both_visits_agree_as_far_as_they_do(simulated):
+    # Measured 10 and 5, five times each; true the same but for one 14 and one 2: in ten pairs
+    # means 7.5 and 7.6; variances 6.25 and 9.84 (677 / 10 - 7.6²... see below); covariance 6.5.
+    measured = np.array([10.0, 5.0] * 5)
+    true = np.array([10, 5, 10, 5, 10, 2, 14, 5, 10, 5.0])
+    covariance = ((measured - 7.5) * (true - 7.6)).mean()
+    expected = 2 * covariance / (measured.var() + true.var() + 0.1**2)
+    found = evaluate(simulated, predictions(), cut_off=0.6)["simulation"]
+    assert found["tumour_volume_concordance_correlation"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_share_of_the_oracle_is_that_of_what_is_above_chance(simulated):
+    # The oracle's hazards 2, 0.5, -1, 1, 0 have (2, 4) the wrong way round, as the score has.
+    found = evaluate(simulated, predictions(), cut_off=0.6)
+    assert found["c_index"]["oracle"] == pytest.approx(7 / 8, abs=1e-3)
+    simulated["true_log_hazard_scan"] = [2.0, 1.5, -1.0, 1.0, 0.0]  # all right now
+    found = evaluate(simulated, predictions(), cut_off=0.6)
+    # (7/8 - 1/2) / (1 - 1/2)
+    assert found["share_of_oracle"] == pytest.approx(0.75, abs=2e-3)
 
 
 def test_concordance_correlation_by_hand():
     # x = 1 2 3, y = 2 3 5: means 2 and 10/3, variances 2/3 and 14/9, covariance 1.
     # 2 * 1 / (2/3 + 14/9 + (4/3)**2) = 2 / 4 = 0.5
-    assert _concordance_correlation(pd.Series([1.0, 2, 3]), pd.Series([2.0, 3, 5])) == (
+    assert concordance_correlation(np.array([1.0, 2, 3]), np.array([2.0, 3, 5])) == (
         pytest.approx(0.5)
     )
+    assert concordance_correlation(np.ones(3), np.ones(3)) == 0
+
+
+# --- A whole simulated trial ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trial():
+    """Patients and what a model says that sees most of their truth."""
+    table = trial_table(simulate_patients(300, 4))
+    rng = np.random.default_rng(6)
+    logits = -np.log(1 / table["true_survival_12m_scan"] - 1) + rng.normal(0, 0.3, len(table))
+    volumes = table[["true_tumour_ml_baseline", "true_tumour_ml_follow_up"]].to_numpy()
+    answers = [
+        prediction(1 / (1 + np.exp(-x)), volumes=tuple(v))
+        for x, v in zip(logits, volumes, strict=True)
+    ]
+    return table, answers
+
+
+@pytest.fixture(scope="module")
+def measured(trial):
+    return evaluate(*trial, cut_off=0.6)
+
+
+def test_every_target_finds_its_figure(measured):
+    found = against_targets(measured)
+    assert set(found) == set(TARGETS)
+    assert all(isinstance(row["value"], float) for row in found.values())
+
+
+def test_stable_disease_is_split_by_the_cut_off(trial, measured):
+    table, answers = trial
+    stable = measured["stable_disease"]
+    is_stable = (table["recist"] == "SD").to_numpy()
+    assert stable["n"] == is_stable.sum()
+    assert stable["events"] == table["event"][is_stable].sum()
+    alive = stable["survival_12m"]
+    assert stable["apart"] == pytest.approx(alive["Low risk"] - alive["High risk"], abs=1e-4)
+    assert stable["apart"] > 0.1
+    assert stable["lo"] < stable["hr_high_vs_low"] < stable["hi"]
+    assert stable["hr_high_vs_low"] > 1
+    assert 0 <= stable["logrank_p"] < 0.05
+
+
+def test_stable_patients_in_one_group_are_not_compared(trial):
+    table, answers = trial
+    found = evaluate(table, answers, cut_off=0.001)["stable_disease"]
+    assert set(found["survival_12m"]) == {"Low risk"}
+    assert "logrank_p" not in found
+
+
+# --- Targets ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "values"),
+    [
+        ("C-index", ("c_index", "ctrs"), {0.7199: False, 0.72: True, 0.9: True}),
+        (
+            "calibration error (ICI) at 12 months",
+            ("ici_12m",),
+            {0.0: True, 0.04: True, 0.0401: False},
+        ),
+        (
+            "hazard ratio per +10 points",
+            ("hr_per_10pp", "hr"),
+            {0.6: False, 0.62: True, 0.8: True, 0.81: False},
+        ),
+        ("... upper limit", ("hr_per_10pp", "hi"), {0.99: True, 1.01: False}),
+        (
+            "gain in C-index over RECIST, lower limit",
+            ("delta_c", "ctrs_vs_recist", "lo"),
+            {-0.001: False, 0.001: True},
+        ),
+        (
+            "90 % intervals that hold the truth",
+            ("simulation", "interval_90_holds_truth"),
+            {0.84: False, 0.9: True, 0.99: False},
+        ),
+    ],
+)
+def test_target_is_met_between_its_limits(name, path, values):
+    for value, met in values.items():
+        found = value
+        for key in reversed(path):
+            found = {key: found}
+        row = against_targets(found)[name]
+        assert (row["value"], row["met"]) == (value, met)
+
+
+def test_what_was_not_measured_is_not_met():
+    found = against_targets({"c_index": {"ctrs": None}})
+    assert not any(row["met"] for row in found.values())
+    assert all(row["value"] is None for row in found.values())
+
+
+def test_limits_that_say_nothing_are_left_out():
+    found = against_targets({})
+    limits = {name: (row["at_least"], row["at_most"]) for name, row in found.items()}
+    assert limits["C-index"] == (0.72, None)
+    assert limits["calibration error (ICI) at 12 months"] == (None, 0.04)
+    assert limits["hazard ratio per +10 points"] == (0.62, 0.80)
+    assert limits["share of the oracle's discrimination"] == (0.9, None)
+    assert limits["gain in C-index over TVC, lower limit"] == (None, None)
+
+
+# --- Elsewhere ----------------------------------------------------------------------------------
+
+
+def estimated(monkeypatch, *intervals):
+    found = iter([{"n": 50, "events": 30, "c_index": c, "lo": lo, "hi": hi}
+                  for c, lo, hi in intervals])  # fmt: skip
+    monkeypatch.setattr(evaluate_module, "_with_interval", lambda *patients: next(found))
+    return compare_discrimination((None, None), (None, None))
+
+
+def test_difference_of_two_places_has_an_interval_by_hand(monkeypatch):
+    found = estimated(monkeypatch, (0.72, 0.68, 0.75), (0.70, 0.62, 0.77))
+    assert found["c_index"] == 0.70
+    assert found["difference"] == pytest.approx(-0.02)
+    # Down: √(0.08² + 0.03²) = 0.0854; up: √(0.07² + 0.04²) = 0.0806.
+    assert found["difference_lo"] == pytest.approx(-0.1054, abs=1e-4)
+    assert found["difference_hi"] == pytest.approx(0.0606, abs=1e-4)
+    assert found["met"]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        (0.68, 0.60, 0.75),  # 0.04 less
+        (0.76, 0.70, 0.80),  # 0.04 more
+        (0.70, 0.699, 0.701),  # 0.02 less, and surely so
+    ],
+)
+def test_place_where_the_model_does_otherwise_does_not_meet_the_target(monkeypatch, there):
+    assert not estimated(monkeypatch, (0.72, 0.719, 0.721), there)["met"]
+
+
+def test_place_where_the_score_is_worthless_is_seen(trial):
+    table, answers = trial
+    half = len(table) // 2
+    here = table[:half], answers[:half]
+    rng = np.random.default_rng(3)
+    guesses = [prediction(p) for p in rng.uniform(0.2, 0.8, len(table) - half)]
+    found = compare_discrimination(here, (table[half:], guesses))
+    assert found["n"] == len(table) - half
+    assert found["events"] == table["event"][half:].sum()
+    assert found["c_index"] == pytest.approx(0.5, abs=0.08)
+    assert found["difference_lo"] < found["difference"] < found["difference_hi"] < 0
+    assert not found["met"]
+    same = compare_discrimination(here, here)
+    assert same["difference"] == 0
+    assert same["met"]

@@ -14,36 +14,61 @@ from ctrs.errors import WeightsUnusable
 from ctrs.model import ensemble as ensemble_module
 from ctrs.model.ensemble import (
     Ensemble,
+    Perceived,
+    SeenPair,
     choose_device,
-    distance_from_usual,
     load_ensemble,
     look,
-    pair_inputs,
+    new_mask,
+    see_pair,
 )
+from ctrs.model.measure import INPUTS, MEASURES, WORSE
 from ctrs.model.network import (
     EDGES_MONTHS,
-    MEASURES,
     Foreseer,
     Perceiver,
-    describe_pair,
+    Perception,
+    expected_hazard_loss,
     logistic_hazard_loss,
-    measure,
-    pool,
     survival,
     two_windows,
 )
-from ctrs.model.weights import FORESEERS, PERCEIVER, check_files, read_card, write_card
-from ctrs.types import PreparedScan
+from ctrs.model.usual import TRAITS, Usual
+from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, check_files, read_card, write_card
+from ctrs.types import STRUCTURES, PreparedScan
 from tests.scoring_fixtures import write_weights
 
 TWELVE = EDGES_MONTHS.index(12.0)
+SHAPE = (16, 24, 32)
 
 
-def small_scan(seed, shape=(16, 24, 32)):
+def small_scan(seed, shape=SHAPE):
     rng = np.random.default_rng(seed)
     lungs = np.zeros(shape, bool)
     lungs[3:12, 5:18, 4:25] = True
     return PreparedScan(rng.random(shape, np.float32), lungs, (0.0,) * 3, (3.0,) * 3)
+
+
+def perceived(shape=SHAPE, **blocks):
+    """A scan in which these structures fill these blocks, with a probability of 0.9."""
+    scan = small_scan(1, shape)
+    maps = torch.full((1, len(STRUCTURES), *shape), 0.05)
+    for name, block in blocks.items():
+        maps[0, STRUCTURES.index(name)][block] = 0.9
+    image, lungs = (
+        torch.from_numpy(np.asarray(a, np.float32))[None, None] for a in (scan.image, scan.lungs)
+    )
+    return Perceived(image, lungs, maps, torch.zeros(1, 96))
+
+
+def a_pair(seed=4):
+    """What is left of one pair, at random."""
+    rng = torch.Generator().manual_seed(seed)
+    return SeenPair(
+        torch.randn(1, len(INPUTS), generator=rng),
+        10 * torch.rand(1, 2, len(MEASURES), generator=rng),
+        torch.randn(1, 2, 96, generator=rng),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -95,94 +120,113 @@ def test_death_on_an_edge_counts_in_the_interval_that_begins_there():
     assert float(loss) == pytest.approx(-np.log(0.9 * 0.2), rel=1e-5)
 
 
-# --- Measurements ---------------------------------------------------------------------------
+def test_loss_of_known_curves_by_hand():
+    logits = torch.logit(torch.tensor([0.1, 0.2, 0.3] + [0.05] * 6)).repeat(2, 1)
+    curves = torch.tensor([[0.9] + [0.6] * 8, [1.0] * 9])
+    # The first: 0.1 die in the first interval, 0.3 in the second, 0.6 live through all.
+    # 0.1 log 0.1 + 0.9 log 0.9 + 0.3 log 0.2 + 0.6 (log 0.8 + log 0.7 + 6 log 0.95)
+    # The second never dies: log 0.9 + log 0.8 + log 0.7 + 6 log 0.95
+    log = np.log
+    first = 0.1 * log(0.1) + 0.9 * log(0.9) + 0.3 * log(0.2)
+    first += 0.6 * (log(0.8) + log(0.7) + 6 * log(0.95))
+    second = log(0.9) + log(0.8) + log(0.7) + 6 * log(0.95)
+    loss = expected_hazard_loss(logits, curves)
+    assert float(loss) == pytest.approx(-(first + second) / 2, rel=1e-5)
 
 
-def test_measures_of_a_few_voxels_by_hand():
-    shape = (1, 1, 9, 10, 11)
-    hu = torch.full(shape, -850.0)
-    lungs, tumour, effusion = torch.zeros(shape), torch.zeros(shape), torch.zeros(shape)
-    lungs[..., :4, :, :] = 1  # 4 * 110 = 440 voxels
-    hu[..., 4:, :, :] = 50.0  # muscle above the lungs
-    hu[..., 0, 0, :] = -970.0  # 11 voxels of emphysema
-    tumour[..., 2, 5, 5], hu[..., 2, 5, 5] = 1.0, 30.0
-    tumour[..., 2, 5, 6], hu[..., 2, 5, 6] = 0.5, 10.0  # half covered, and dark
-    effusion[..., 3, 9, :], hu[..., 3, 9, :] = 1.0, 11.0  # 11 voxels at the back of the lung
-    hu[..., 1, 5, 5] = -500.0  # ground glass beside the tumour
-    found = dict(
-        zip(MEASURES, measure((hu + 1000) / 1400, lungs, tumour, effusion, 0.027)[0], strict=True)
-    )
-    # Air: 440 lung - 1.5 tumour - 11 fluid = 427.5. Of these -970 in 11, -500 in one, 10 in
-    # half a voxel, -850 in the other 415.
-    air = (11 * -970 - 500 + 0.5 * 10 + 415 * -850) / 427.5
-    # Around the tumour 5 x 5 x 6 voxels (z 0-4): 4 of 5 slices are lung, 120 voxels; less 1
-    # and 1 - 0.5 of tumour: 118.5 (the cover of the half voxel is 1 - 0.5). One is ground glass.
-    expected = {
-        "tumour_ml": 1.5 * 0.027,
-        "effusion_ml": 11 * 0.027,
-        "lung_ml": 440 * 0.027,
-        "lung_hu": air,
-        "emphysema_share": 11 / 427.5,
-        "muscle_mm": 0.0,  # every row is lung from side to side
-        "tumour_hu": (30 + 0.5 * 10) / 1.5,
-        "tumour_dark_share": 0.5 / 1.5,
-        "halo_share": 1 / halo_rim(lungs, tumour),
-        "largest_share": 1.5 / 9**3,  # one 9³ box fits into 9 x 10 x 11
-    }
-    for name, value in expected.items():
-        assert float(found[name]) == pytest.approx(value, rel=2e-4), name
+def test_loss_of_a_curve_is_that_of_the_lives_drawn_from_it():
+    rng = np.random.default_rng(5)
+    curves = np.array([[0.9, 0.8, 0.66, 0.6, 0.5, 0.45, 0.3, 0.25, 0.2],
+                       [0.97, 0.9, 0.9, 0.85, 0.8, 0.7, 0.68, 0.6, 0.55]])  # fmt: skip
+    logits = torch.from_numpy(rng.normal(-1.5, 0.8, (2, 9))).float()
+    n = 60_000
+    lives = []
+    for curve in curves:
+        interval = (rng.random(n)[:, None] < curve).sum(1)  # how many were lived through
+        starts = np.array([0.0, *EDGES_MONTHS])
+        ends = np.array([*EDGES_MONTHS, 60.0])
+        lives.append(starts[interval] + 0.99 * rng.random(n) * (ends - starts)[interval])
+    months = torch.from_numpy(np.concatenate(lives)).float()
+    drawn = logistic_hazard_loss(logits.repeat_interleave(n, 0), months, torch.ones(2 * n))
+    known = expected_hazard_loss(logits, torch.from_numpy(curves).float())
+    assert float(drawn) == pytest.approx(float(known), rel=0.005)
 
 
-def test_muscle_is_measured_beside_the_lungs_and_not_between_them():
-    shape = (1, 1, 9, 10, 12)
-    hu, lungs, nothing = torch.full(shape, 50.0), torch.zeros(shape), torch.zeros(shape)
-    lungs[..., 1:3, 1:4, 3:5] = 1  # the right lung: 2 x 3 rows, columns 3 and 4
-    lungs[..., 1:3, 1:4, 7:10] = 1  # the left lung: columns 7 to 9; the heart is 5 and 6
-    hu[lungs > 0] = -850.0
-    hu[..., 0] = -1000.0  # air, then muscle in columns 1 and 2; on the left in column 10,
-    hu[..., 11] = -100.0  # and fat outside it
-    found = measure((hu + 1000) / 1400, lungs, nothing, nothing, 0.027)[0]
-    # Per row 2 voxels of muscle on the right and 1 on the left: 1.5 voxels of 3 mm a side.
-    assert float(found[MEASURES.index("muscle_mm")]) == pytest.approx(4.5, rel=1e-4)
+def test_no_hazards_fit_a_known_curve_better_than_its_own():
+    curve = torch.tensor([[0.9, 0.8, 0.66, 0.6, 0.5, 0.45, 0.3, 0.25, 0.2]])
+    before = torch.cat([torch.ones(1, 1), curve[:, :-1]], dim=1)
+    own = torch.logit(1 - curve / before).requires_grad_()
+    loss = expected_hazard_loss(own, curve)
+    loss.backward()
+    np.testing.assert_allclose(own.grad.numpy(), 0, atol=1e-6)
+    torch.manual_seed(2)
+    for _ in range(5):
+        other = own.detach() + 0.3 * torch.randn(1, 9)
+        assert expected_hazard_loss(other, curve) > loss
 
 
-def halo_rim(lungs, tumour):
-    """Lung within two voxels of the tumour, counted voxel by voxel."""
-    covered, air = tumour[0, 0].numpy(), lungs[0, 0].numpy()
-    total = 0.0
-    for z, y, x in np.ndindex(covered.shape):
-        near = covered[max(z - 2, 0) : z + 3, max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].max()
-        total += near * (1 - covered[z, y, x]) * air[z, y, x]
-    return total
+# --- The second network -----------------------------------------------------------------------
 
 
-def test_pool_is_the_mean_over_tumour_and_over_lungs():
-    features = torch.arange(2 * 2 * 2 * 2, dtype=torch.float32).reshape(1, 2, 2, 2, 2)
-    lungs, tumour = torch.zeros(1, 1, 4, 4, 4), torch.zeros(1, 1, 4, 4, 4)
-    tumour[..., :2, :2, :2] = 1  # wholly the first voxel of the features' grid
-    lungs[..., 2:, 2:, 2:] = 1  # wholly the last …
-    lungs[..., 2:, 2:, 0] = 1  # … and half of the one beside it
-    # Channel 0 holds 0 … 7, channel 1 holds 8 … 15. Lungs: (7 + 0.5 * 6) / 1.5.
-    np.testing.assert_allclose(
-        pool(features, lungs, tumour)[0].numpy(), [0, 8, 10 / 1.5, (15 + 7) / 1.5], rtol=1e-5
-    )
+def wild_foreseer(seed):
+    """Weights of all signs and sizes, as no training would make them."""
+    torch.manual_seed(seed)
+    net = Foreseer().eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    return net
 
 
-def test_pair_is_described_by_mean_and_growth():
-    #        tumour largest effusion lung   hu     emph  muscle hu   dark halo
-    before = [19.7, 0.2, 0.0, 4000.0, -850.0, 0.02, 8.0, 30.0, 0.1, 0.0]
-    after = [39.7, 0.3, 100.0, 2000.0, -840.0, 0.04, 6.0, 35.0, 0.3, 0.2]
-    found = describe_pair(torch.tensor([before]), torch.tensor([after]))[0].numpy()
-    mean, growth = found[:10], found[10:]
-    # log(20), log(40): mean log(28.28), growth log 2; log1p: 0, log 2; lungs: 0, log 1/2.
-    np.testing.assert_allclose(
-        mean,
-        [np.log(800) / 2, 0.25, np.log(2) / 2, -np.log(2) / 2, -8.45, 0.15, 1.4, 0.65, 0.4, 0.2],
-        rtol=1e-5,
-    )
-    np.testing.assert_allclose(
-        growth, [np.log(2), 0.1, np.log(2), -np.log(2), 0.1, 0.1, -0.4, 0.1, 0.4, 0.4], atol=1e-5
-    )
+@pytest.mark.parametrize("name", sorted(WORSE))
+def test_more_of_what_is_worse_never_lengthens_life(name):
+    rises = 0
+    for seed in range(6):
+        net = wild_foreseer(seed)
+        rng = torch.Generator().manual_seed(seed)
+        inputs = 1.3 * torch.randn(30, len(INPUTS), generator=rng)
+        more = inputs.clone()
+        more[:, INPUTS.index(name)] += 3 * torch.rand(30, generator=rng)
+        days = torch.full((30,), 70.0)
+        with torch.inference_mode():
+            fewer, lives = (survival(net(x, days)) for x in (inputs, more))
+        assert (lives <= fewer + 1e-6).all()
+        rises += int((lives < fewer - 1e-4).sum())
+    assert rises > 0
+
+
+@pytest.mark.parametrize("name", sorted(set(INPUTS) - WORSE))
+def test_everything_else_may_lengthen_life_or_shorten_it(name):
+    slopes = []
+    for seed in range(12):
+        inputs = torch.zeros(1, len(INPUTS), requires_grad=True)
+        wild_foreseer(seed)(inputs, torch.tensor([84.0]))[0, 0].backward()
+        slopes.append(float(inputs.grad[0, INPUTS.index(name)]))
+    assert min(slopes) < 0 < max(slopes)
+
+
+def test_days_between_the_scans_may_do_both_too():
+    slopes = []
+    for seed in range(12):
+        days = torch.tensor([84.0], requires_grad=True)
+        wild_foreseer(seed)(torch.zeros(1, len(INPUTS)), days)[0, 0].backward()
+        slopes.append(float(days.grad[0]))
+    assert min(slopes) < 0 < max(slopes)
+
+
+def test_inputs_are_standardised_and_held_within_three_deviations():
+    net, plain = wild_foreseer(1), wild_foreseer(1)
+    net.centre[:], net.scale[:] = 2.0, 0.5
+    days, z = torch.tensor([84.0]), torch.linspace(-2.8, 2.9, len(INPUTS))[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(net(2 + 0.5 * z, days), plain(z, days))
+        far = torch.where(torch.arange(len(INPUTS)) == 7, 90.0, z)
+        held = torch.where(torch.arange(len(INPUTS)) == 7, 3.0, z)
+        torch.testing.assert_close(plain(far, days), plain(held, days))
+        assert not torch.allclose(plain(held, days), plain(z, days))
+
+
+# --- The first network ------------------------------------------------------------------------
 
 
 def test_second_window_spreads_the_soft_tissues():
@@ -193,12 +237,87 @@ def test_second_window_spreads_the_soft_tissues():
     np.testing.assert_array_equal(both[0, 0, 0, 0].numpy(), image.numpy())
 
 
-def test_perceiver_answers_on_the_grid_of_the_image():
+def test_perceiver_answers_on_the_grid_of_the_image_and_on_half_of_it():
     torch.manual_seed(0)
     with torch.inference_mode():
-        seen = Perceiver().eval()(torch.rand(1, 1, 16, 24, 32))
-    assert seen.logits.shape == (1, 2, 16, 24, 32)
-    assert seen.features.shape == (1, 24, 8, 12, 16)
+        seen = Perceiver().eval()(torch.rand(1, 1, *SHAPE))
+    assert seen.fine.shape == (1, 1, 16, 24, 32)
+    assert seen.coarse.shape == (1, 7, 8, 12, 16)
+    assert seen.embedding.shape == (1, 96)
+    assert seen.probabilities().shape == (1, 8, 16, 24, 32)
+
+
+def test_every_structure_has_its_map_in_its_place():
+    fine = torch.full((1, 1, 4, 6, 8), -9.0)
+    fine[0, 0, 3, 2, 5] = 0.0
+    coarse = torch.full((1, 7, 2, 3, 4), -9.0)
+    coarse[0, 2, 1, 0, 3] = np.log(3)  # a probability of 0.75
+    maps = Perception(torch.zeros(1, 96), fine, coarse).probabilities()[0]
+    tumour = maps[STRUCTURES.index("tumour")]
+    assert np.argwhere(tumour.numpy() > 0.4).tolist() == [[3, 2, 5]]
+    # The third of the others, twice as fine: voxels 2-3, 0-1, 6-7.
+    bone = maps[STRUCTURES.index("bone_tumour")]
+    assert (bone[2:4, 0:2, 6:8] == 0.75).all()
+    assert int((maps > 0.1).sum()) == 1 + 8
+
+
+def test_untrained_network_sees_nearly_nothing():
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        maps = Perceiver().eval()(torch.rand(1, 1, *SHAPE)).probabilities()
+    assert float(maps.mean()) < 0.05
+
+
+# --- What is seen in a pair ---------------------------------------------------------------------
+
+
+OLD, NEW = np.s_[5:7, 6:9, 6:9], np.s_[9:11, 14:17, 20:24]  # 18 and 24 voxels
+
+
+def test_pair_is_seen_with_its_measures_and_its_new_tumour():
+    before = perceived(tumour=OLD)
+    after = perceived(tumour=OLD)
+    after.maps[0, 0][NEW] = 0.65  # three quarters of a voxel each
+    seen = see_pair(before, after._replace(embedding=torch.ones(1, 96)), 0.027)
+    tumour = seen.measures[0, :, MEASURES.index("tumour_ml")]
+    np.testing.assert_allclose(tumour.numpy(), [18 * 0.027, (18 + 18) * 0.027], rtol=1e-5)
+    assert float(seen.embeddings[0, 0].sum()) == 0
+    assert float(seen.embeddings[0, 1].sum()) == 96
+    markers = ensemble_module.biomarkers(seen)
+    assert markers["new_tumour_volume"].baseline == 0
+    assert markers["new_tumour_volume"].follow_up == pytest.approx(18 * 0.027, rel=1e-4)
+    assert markers["tumour_volume"].change == pytest.approx(18 * 0.027, rel=1e-4)
+    # log(1 + 0.486 / 0.3), and log of 1 + 0.972 / 0.3 over 1 + 0.486 / 0.3
+    inputs = dict(zip(INPUTS, seen.inputs[0].tolist(), strict=True))
+    assert inputs["new tumour"] == pytest.approx(np.log(2.62), rel=1e-4)
+    assert inputs["change of tumour_ml"] == pytest.approx(np.log(4.24 / 2.62), rel=1e-4)
+
+
+def test_known_tumour_is_not_new_and_gone_tumour_is_none():
+    assert not new_mask(perceived(tumour=OLD), perceived(tumour=OLD)).any()
+    assert not new_mask(perceived(tumour=OLD), perceived()).any()
+    found = new_mask(perceived(tumour=OLD), perceived(tumour=NEW))
+    assert found.shape == (1, 1, *SHAPE)
+    assert float(found.sum()) == float(found[0, 0][NEW].sum()) == 24
+
+
+def test_biomarkers_have_their_structures_and_units():
+    before = perceived(liver_tumour=np.s_[1, 1, 1:4], fibrosis=np.s_[2, 2:4, 1:8])
+    after = perceived(effusion=np.s_[3:5, 4, 2:13], bone_tumour=np.s_[3, 3, 3:8],
+                      muscle=np.s_[4, 20, 2:32])  # fmt: skip
+    found = ensemble_module.biomarkers(see_pair(before, after, 0.027))
+    voxels = {
+        "liver_tumour_volume": (3, 0), "bone_tumour_volume": (0, 5), "pleural_effusion": (0, 22),
+        "fibrosis": (14, 0), "tumour_volume": (0, 0),
+    }  # fmt: skip
+    for name, (first, second) in voxels.items():
+        assert found[name].baseline == pytest.approx(first * 0.027, rel=1e-5), name
+        assert found[name].follow_up == pytest.approx(second * 0.027, rel=1e-5), name
+        assert found[name].unit == "ml"
+    # 30 voxels in one of the slices 3 to 8, the lower 70 % of the nine with lung.
+    assert found["chest_wall_muscle"].follow_up == pytest.approx(30 * 0.09 / 6, rel=1e-4)
+    assert found["chest_wall_muscle"].unit == "cm2"
+    assert found["emphysema"].unit == "share of lung"
 
 
 # --- The ensemble ---------------------------------------------------------------------------
@@ -225,6 +344,13 @@ def test_interval_holds_the_estimate(predicted):
     assert (middle < upper).all()
 
 
+def test_parts_of_the_interval_add_up_in_squares(model):
+    # √(0.18² + 0.24²)
+    assert model.card.interval_logit == pytest.approx(0.3)
+    wider = replace(model.card, interval_parts=model.card.interval_parts | {"unseen": 0.4})
+    assert wider.interval_logit == pytest.approx(0.5)
+
+
 def test_estimate_and_interval_by_hand(model):
     members = torch.full((2, 9), 0.5)
     members[0, TWELVE], members[1, TWELVE] = 0.6, 0.4
@@ -244,24 +370,24 @@ def test_calibration_acts_on_the_log_cumulative_hazard(model):
 
 
 def test_members_are_their_own_survival_at_twelve_months(model):
-    inputs = torch.randn(1, 116, generator=torch.Generator().manual_seed(4))
-    prediction = model.foresee(inputs, 70)
+    seen = a_pair()
+    prediction = model.foresee(seen, 70)
     with torch.inference_mode():
-        own = [model.calibrated(net(inputs, torch.tensor([70.0]))) for net in model.foreseers]
+        own = [model.calibrated(net(seen.inputs, torch.tensor([70.0]))) for net in model.foreseers]
     assert prediction.members == pytest.approx([float(curve[0, TWELVE]) for curve in own])
     at = prediction.curve.months.index(12.0)
     assert min(prediction.members) <= prediction.curve.survival[at] <= max(prediction.members)
 
 
 def test_days_between_the_scans_count(model):
-    inputs = torch.randn(1, 116, generator=torch.Generator().manual_seed(4))
-    assert model.foresee(inputs, 63).members != model.foresee(inputs, 105).members
+    assert model.foresee(a_pair(), 63).members != model.foresee(a_pair(), 105).members
 
 
 def test_order_of_the_scans_counts(model, predicted):
     turned = model(small_scan(2), small_scan(1), 84)
     assert turned.members != predicted.members
-    marker, other = predicted.biomarkers["tumour_volume"], turned.biomarkers["tumour_volume"]
+    marker, other = predicted.biomarkers["emphysema"], turned.biomarkers["emphysema"]
+    assert marker.baseline != marker.follow_up
     assert (marker.baseline, marker.follow_up) == (other.follow_up, other.baseline)
 
 
@@ -275,39 +401,75 @@ def test_same_scans_give_the_same_answer(model, predicted):
     assert model(small_scan(1), small_scan(2), 84) == predicted
 
 
-def test_distance_from_usual_is_the_root_mean_square():
-    net = Foreseer()
-    net.centre[:] = 1.0
-    net.scale[:] = 2.0
-    inputs = torch.ones(1, 116)
-    inputs[0, :20] = torch.tensor([5.0] * 10 + [-1.0] * 10)  # two and minus one deviation
-    inputs[0, 20:] = 1000.0  # deep features do not count
-    # √((10 * 4 + 10 * 1) / 20) = √2.5
-    assert distance_from_usual(inputs, net)[0] == pytest.approx(np.sqrt(2.5))
-
-
 def test_how_unusual_a_pair_is_grows_with_the_distance(model):
     # The card's percentiles are 0 … 60: a distance of 30 is the 50th, beyond 60 is the 100th.
-    inputs = torch.full((1, 116), 30.0)
-    assert model._unusual(inputs) == pytest.approx(50, abs=1e-3)
-    assert model._unusual(10 * inputs) == 100
+    seen = a_pair()
+    embeddings = torch.zeros(1, 2, 96)
+    centre = model.usual.centre
+    seen = seen._replace(
+        measures=torch.sinh(centre[:14]).expand(1, 2, 14),
+        embeddings=embeddings + centre[14:],
+    )
+    assert model._unusual(seen) == pytest.approx(0, abs=1e-3)
+    seen.embeddings[0, 1, 8] += 30 * np.sqrt(TRAITS)
+    assert model._unusual(seen) == pytest.approx(50, abs=1e-2)
+    seen.embeddings[0, 1, 8] *= 10
+    assert model._unusual(seen) == 100
 
 
-def test_features_of_the_pair_are_baseline_and_change():
-    image, lungs = torch.rand(1, 1, 12, 12, 12), torch.ones(1, 1, 12, 12, 12)
-    maps, ones = torch.full((1, 2, 12, 12, 12), 0.25), torch.ones(1, 24, 6, 6, 6)
-    before, after = (look(image, lungs, k * ones, maps, 0.027) for k in (2.0, 5.0))
-    inputs = pair_inputs(before, after)
-    assert inputs.shape == (1, 116)
-    np.testing.assert_allclose(inputs[0, 20:].numpy(), [2.0] * 48 + [3.0] * 48, rtol=1e-5)
+def test_maps_are_named_shares_on_the_grid_of_the_scan(model, monkeypatch):
+    seen = perceived(effusion=np.s_[3:5, 4, 2:13])
+    seen.maps[0, STRUCTURES.index("halo"), 7, 7, 7] = 0.35  # (0.35 - 0.2) / 0.6
+    monkeypatch.setattr(model, "perceive", lambda scan: seen)
+    maps = model.maps(small_scan(1))
+    assert tuple(maps) == STRUCTURES
+    assert {share.shape for share in maps.values()} == {SHAPE}
+    assert maps["effusion"].sum() == 22
+    assert maps["halo"][7, 7, 7] == pytest.approx(0.25)
+    assert maps["halo"].sum() + maps["tumour"].sum() == pytest.approx(0.25)
 
 
-def test_attribution_has_the_grid_of_each_scan_and_adds_up(model):
-    scans = small_scan(1), small_scan(2)
-    maps = model.attribute(*scans, 84)
-    assert [m.shape for m in maps] == [scan.image.shape for scan in scans]
-    assert all(np.isfinite(m).all() for m in maps)
-    assert any(np.abs(m).max() > 0 for m in maps)
+# --- Attribution --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seeing(model, monkeypatch):
+    """Wild second networks, and first answers that are known: an old tumour and a new one."""
+    before = perceived(tumour=OLD)
+    after = perceived(tumour=OLD, effusion=np.s_[3:6, 18:20, 4:20])
+    after.maps[0, 0][NEW] = 0.9
+    torch.manual_seed(7)
+    found = Ensemble(model.card, Perceiver(), [Foreseer(), Foreseer()], Usual(), model._device)
+    answers = iter([before, after])
+    monkeypatch.setattr(found, "perceive", lambda scan: next(answers))
+    return found, before, after
+
+
+def test_attribution_lies_on_what_is_seen_and_new_tumour_shortens_life(seeing):
+    model, _, after = seeing
+    first, second = model.attribute(small_scan(1), small_scan(2), 84)
+    assert first.shape == second.shape == SHAPE
+    seen = (after.maps[0] > 0.2).any(0).numpy()
+    assert (second[~seen] == 0).all()
+    assert (second[NEW] < 0).all()
+    assert (second[3:6, 18:20, 4:20] < 0).all()  # fluid
+    assert np.abs(first[OLD]).min() > 0
+    assert np.abs(first).sum() == pytest.approx(np.abs(first[OLD]).sum())
+
+
+def test_attribution_adds_up_to_what_the_maps_change(seeing, monkeypatch):
+    model, before, after = seeing
+    monkeypatch.setattr(ensemble_module, "ATTRIBUTION_STEPS", 100)
+    maps = model.attribute(small_scan(1), small_scan(2), 84)
+
+    def score(share):
+        scans = (scan._replace(maps=share * scan.maps) for scan in (before, after))
+        inputs = look(*scans, new_mask(before, after), 0.027).inputs
+        with torch.inference_mode():
+            curves = [model.calibrated(net(inputs, torch.tensor([84.0]))) for net in model.foreseers]
+        return float(torch.stack(curves)[:, 0, TWELVE].mean())
+
+    assert maps[0].sum() + maps[1].sum() == pytest.approx(score(1.0) - score(0.0), rel=0.05)
 
 
 # --- Out of memory ----------------------------------------------------------------------------
@@ -353,16 +515,23 @@ def test_card_is_read_as_it_was_written(weights, tmp_path):
     assert read_card(tmp_path) == card
 
 
+def test_card_names_the_sites_of_the_patients(weights):
+    assert read_card(weights).sites == ["east", "north"]
+
+
 def test_networks_are_read_as_they_were_saved(weights, model):
     saved = load_file(weights / FORESEERS)
     for k, net in enumerate(model.foreseers):
         for name, tensor in net.state_dict().items():
             assert torch.equal(tensor, saved[f"{k}.{name}"])
     assert not torch.equal(model.foreseers[0].direct.weight, model.foreseers[1].direct.weight)
+    for name, tensor in load_file(weights / USUAL).items():
+        assert torch.equal(getattr(model.usual, name), tensor)
+    assert float(model.usual.centre[-1]) == pytest.approx(0.1)
     assert not any(net.training for net in (model.perceiver, *model.foreseers))
 
 
-@pytest.mark.parametrize("name", [PERCEIVER, FORESEERS])
+@pytest.mark.parametrize("name", [PERCEIVER, FORESEERS, USUAL])
 def test_altered_weights_are_refused(weights, tmp_path, name):
     folder = copied(weights, tmp_path)
     content = bytearray((folder / name).read_bytes())
@@ -372,7 +541,7 @@ def test_altered_weights_are_refused(weights, tmp_path, name):
         load_ensemble(folder, "cpu")
 
 
-@pytest.mark.parametrize("name", [PERCEIVER, FORESEERS])
+@pytest.mark.parametrize("name", [PERCEIVER, FORESEERS, USUAL])
 def test_missing_weights_are_refused(weights, tmp_path, name):
     folder = copied(weights, tmp_path)
     (folder / name).unlink()
@@ -383,7 +552,7 @@ def test_missing_weights_are_refused(weights, tmp_path, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda card: card | {"format": 2}, "format 2; this program reads format 1"),
+        (lambda card: card | {"format": 1}, "format 1; this program reads format 2"),
         (lambda card: {k: v for k, v in card.items() if k != "format"}, "format None"),
         (lambda card: {k: v for k, v in card.items() if k != "cut_off"}, "cannot be read"),
         (lambda card: card | {"surprise": 1}, "cannot be read"),

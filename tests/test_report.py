@@ -10,8 +10,8 @@ import pytest
 from ctrs import places
 from ctrs.assess import Assessment
 from ctrs.config import ZoneConfig
-from ctrs.errors import NotAChest
-from ctrs.report import assessment_json, inventory_json, refusal_json, score_json, score_text
+from ctrs.errors import NotAChest, refusal_json
+from ctrs.report import assessment_json, inventory_json, score_json, score_text
 from ctrs.score import judge
 from ctrs.types import (
     Finding,

@@ -8,7 +8,8 @@ from scipy import ndimage
 from ctrs.assess import Workshop, prepare_pair
 from ctrs.config import Config
 from ctrs.disk_cache import DiskCache
-from ctrs.saliency import SaliencyMap, explain, write_nifti
+from ctrs.ingest.image_file import write_nifti
+from ctrs.saliency import explain
 from ctrs.types import ScanPair, Volume
 from tests.phantoms import chest
 from tests.scoring_fixtures import FixedModel
@@ -99,7 +100,7 @@ def test_nifti_has_the_values_and_the_place_of_the_scan(tmp_path):
         origin=(-120.0, -95.0, 40.0),
         direction=(cos, -sin, 0.0, sin, cos, 0.0, 0.0, 0.0, 1.0),
     )
-    write_nifti(SaliencyMap(values), volume, tmp_path / "map.nii.gz")
+    write_nifti(values, volume, tmp_path / "map.nii.gz")
     image = sitk.ReadImage(str(tmp_path / "map.nii.gz"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), values)
     assert image.GetSpacing() == pytest.approx((0.7, 0.8, 5.0))

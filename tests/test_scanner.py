@@ -13,6 +13,7 @@ from ctrs.trial.scanner import (
     Protocol,
     _slice_profile,
     acquire,
+    change_kernel,
     draw_protocol,
     renoise,
 )
@@ -219,3 +220,26 @@ def test_scanner_can_be_chosen_and_coarse_slices_are_thick():
     drawn = [draw_protocol(rng, 2.6, 0.5, scanner="Fujifilm") for _ in range(60)]
     assert {p.manufacturer for p in drawn} == {"Fujifilm"}
     assert min(p.spacing[0] for p in drawn) == 2.6  # no slice is thinner than a pixel is wide
+
+
+def test_another_kernel_makes_its_own_noise_of_the_old_one():
+    spacing, rng = (5.0, 0.6, 0.6), np.random.default_rng(6)
+    soft = renoise(water_body(spacing), spacing, 10.0, 1.0, rng)
+    sharp = renoise(water_body(spacing), spacing, 10.0, 0.4, rng)
+    changed = change_kernel(soft, spacing, 1.0, 0.4)
+    assert changed.shape == soft.shape
+    assert correlation(middle(soft, spacing)[..., 1:], middle(soft, spacing)[..., :-1]) > 0.55
+    expected = correlation(middle(sharp, spacing)[..., 1:], middle(sharp, spacing)[..., :-1])
+    got = correlation(middle(changed, spacing)[..., 1:], middle(changed, spacing)[..., :-1])
+    assert got == pytest.approx(expected, abs=0.13)
+    assert middle(changed, spacing).std() > 2.5 * middle(soft, spacing).std()
+    assert middle(changed, spacing).mean() == pytest.approx(middle(soft, spacing).mean(), abs=0.2)
+
+
+def test_a_kernel_changed_there_and_back_is_the_scan_again():
+    spacing = (5.0, 0.6, 0.7)
+    hu = scanned(replace(SOFT, spacing=spacing), slices=2)
+    back = change_kernel(change_kernel(hu, spacing, 1.0, 0.9), spacing, 0.9, 1.0)
+    inside = np.s_[:, 200:240, 160:200]
+    np.testing.assert_allclose(back[inside], hu[inside], atol=3)
+    np.testing.assert_array_equal(change_kernel(hu, spacing, 0.9, 0.9), hu)

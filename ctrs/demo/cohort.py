@@ -1,6 +1,6 @@
 """The demo cohort: simulated patients with the scores that the shipped model gave their scans.
 
-``data/demo/cohort.csv`` is written by ``python -m ctrs demo --from-trial FOLDER``.
+``data/demo/cohort.csv`` is written by ``python -m ctrs release``.
 """
 
 from __future__ import annotations

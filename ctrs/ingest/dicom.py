@@ -33,7 +33,7 @@ from ctrs.config import IntakeConfig
 from ctrs.errors import CtrsError, InputRejected
 from ctrs.ingest.geometry import Plane
 from ctrs.ingest.text import printable
-from ctrs.types import SeriesHeader
+from ctrs.types import Floats, SeriesHeader
 
 # Values that break the rules are common and mostly harmless, and pydicom quotes them in its
 # warnings: a name or an identifier must not reach a log. The settings are the process's own, so
@@ -84,6 +84,9 @@ _HEADER_TAGS: list[str] = [
     "RescaleSlope", "RescaleType", "Rows", "SamplesPerPixel", "SOPClassUID", "SeriesDate",
     "SeriesDescription", "SeriesInstanceUID", "SharedFunctionalGroupsSequence",
     "SeriesNumber", "SliceThickness", "StudyDate", "StudyInstanceUID",
+]  # fmt: skip
+_OUTLINE_TAGS: list[str] = [
+    "ROIContourSequence", "StructureSetROISequence",
 ]  # fmt: skip
 _PIXEL_TAGS: list[str] = [
     "BitsAllocated", "BitsStored", "Columns", "ExtendedOffsetTable",
@@ -396,6 +399,34 @@ def _numbers(value: Any) -> tuple[float, ...]:
     except (TypeError, ValueError):
         return ()
     return numbers if np.isfinite(numbers).all() else ()
+
+
+# --- Outlines -------------------------------------------------------------------------------
+
+
+def read_outlines(path: Path) -> dict[str, list[Floats]]:
+    """What was outlined by hand, slice by slice: an RT structure set.
+
+    Returns:
+        By the name of the structure: outlines, each ``(points, 3)``, mm in the patient frame
+        (LPS), ``(x, y, z)``.
+
+    Raises:
+        InputRejected: No structure set, or a damaged one.
+
+    Source:
+        DICOM PS3.3 C.8.8.5 (Structure Set) and C.8.8.6 (ROI Contour).
+    """
+    with translated("no RT structure set, or a damaged one (%s)"):
+        ds = pydicom.dcmread(path, specific_tags=_OUTLINE_TAGS)
+        names = {int(roi.ROINumber): printable(roi.ROIName) for roi in ds.StructureSetROISequence}
+        return {
+            names[int(structure.ReferencedROINumber)]: [
+                np.array(outline.ContourData, float).reshape(-1, 3)
+                for outline in structure.get("ContourSequence") or []
+            ]
+            for structure in ds.ROIContourSequence
+        }
 
 
 # --- Pixels ---------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from ctrs.config import IntakeConfig
@@ -201,3 +202,16 @@ def _is_beside(name: str, header: Path) -> bool:
     target = header.parent / name
     plain = name == target.name and target.is_file() and not target.is_symlink()
     return name.upper() == "LOCAL" or plain
+
+
+def write_nifti(values: npt.NDArray[np.generic], volume: Volume, path: Path) -> None:
+    """Write values of a scan's shape as NIfTI, where the scan lies in the patient.
+
+    Args:
+        path: Ends in ``.nii.gz`` or ``.nii``.
+    """
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(volume.spacing[::-1])
+    image.SetOrigin(volume.origin)
+    image.SetDirection(volume.direction)
+    sitk.WriteImage(image, str(path), useCompression=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,54 +16,69 @@ from torch import Tensor
 
 from ctrs.config import PrepareConfig
 from ctrs.errors import WeightsUnusable
-from ctrs.model.network import (
-    EDGES_MONTHS,
+from ctrs.model.measure import (
+    INPUTS,
     MEASURES,
-    Foreseer,
-    Perceiver,
+    NEW_ML,
     describe_pair,
+    firm,
     measure,
-    place,
-    pool,
-    survival,
+    new_tumours,
 )
-from ctrs.model.weights import FORESEERS, PERCEIVER, Card, check_files, read_card
-from ctrs.types import Array, Biomarker, PredictedCurve, Prediction, PreparedScan
+from ctrs.model.network import EDGES_MONTHS, Foreseer, Perceiver, place, survival
+from ctrs.model.usual import Usual
+from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, Card, check_files, read_card
+from ctrs.types import STRUCTURES, Array, Biomarker, PredictedCurve, Prediction, PreparedScan
 
 logger = logging.getLogger(__name__)
 
 BIOMARKERS = {
     "tumour_volume": ("tumour_ml", "ml"),
+    "liver_tumour_volume": ("liver_tumour_ml", "ml"),
+    "bone_tumour_volume": ("bone_tumour_ml", "ml"),
     "pleural_effusion": ("effusion_ml", "ml"),
     "lung_volume": ("lung_ml", "ml"),
     "emphysema": ("emphysema_share", "share of lung"),
+    "fibrosis": ("fibrosis_ml", "ml"),
+    "chest_wall_muscle": ("muscle_cm2", "cm2"),
 }
-
+NEW_TUMOURS = "new_tumour_volume"  # candidates
 
 ATTRIBUTION_STEPS = 8
+TWELVE = EDGES_MONTHS.index(12.0)
 
 
 class Perceived(NamedTuple):
-    """One scan with the first network's features and maps (shares in [0, 1])."""
+    """One scan with what the first network makes of it, each with a leading axis of 1."""
 
     image: Tensor  # (1, 1, Z, Y, X)
     lungs: Tensor  # (1, 1, Z, Y, X)
-    features: Tensor  # (1, 24, Z/2, Y/2, X/2)
-    maps: Tensor  # (1, 2, Z, Y, X): tumour, effusion
+    maps: Tensor  # (1, S, Z, Y, X), probabilities of `STRUCTURES`
+    embedding: Tensor  # (1, 96)
 
 
-class Seen(NamedTuple):
-    """One scan after the first network, each with a leading axis of 1."""
+class SeenPair(NamedTuple):
+    """What is left of two scans for the second network, (N, …)."""
 
-    measures: Tensor  # (1, 10)
-    deep: Tensor  # (1, 48)
+    inputs: Tensor  # (N, 25), see `ctrs.model.measure.INPUTS`
+    measures: Tensor  # (N, 2, 14), baseline and follow-up
+    embeddings: Tensor  # (N, 2, 96)
+
+    def of(self, rows: slice | Tensor) -> SeenPair:
+        """Some of the pairs."""
+        return SeenPair(self.inputs[rows], self.measures[rows], self.embeddings[rows])
 
 
 class Ensemble:
     """One `Perceiver` and several `Foreseer`, with calibration and interval from the card."""
 
     def __init__(
-        self, card: Card, perceiver: Perceiver, foreseers: list[Foreseer], device: torch.device
+        self,
+        card: Card,
+        perceiver: Perceiver,
+        foreseers: list[Foreseer],
+        usual: Usual,
+        device: torch.device,
     ) -> None:
         self.card = card
         self.version = card.version
@@ -71,6 +86,7 @@ class Ensemble:
         self.perceiver = perceiver.eval()
         place(perceiver, device)
         self.foreseers = [net.eval() for net in foreseers]
+        self.usual = usual
         self._device = device
 
     @property
@@ -82,30 +98,29 @@ class Ensemble:
         self, baseline: PreparedScan, follow_up: PreparedScan, interval_days: float
     ) -> Prediction:
         """Predict survival from a prepared pair; see `ctrs.types.Prediction`."""
-        before, after = self.see(baseline), self.see(follow_up)
-        prediction = self.foresee(pair_inputs(before, after), interval_days)
-        measured = biomarkers(before.measures[0], after.measures[0])
-        return replace(prediction, biomarkers=measured)
+        seen = see_pair(self.perceive(baseline), self.perceive(follow_up), baseline.voxel_ml)
+        return self.foresee(seen, interval_days)
 
     @torch.inference_mode()
-    def foresee(self, inputs: Tensor, interval_days: float) -> Prediction:
-        """The second half alone: `pair_inputs` of one pair, (1, 116); no biomarkers."""
+    def foresee(self, seen: SeenPair, interval_days: float) -> Prediction:
+        """The second half alone, for one pair."""
         days = torch.tensor([float(interval_days)])
-        curves = torch.cat([self.calibrated(net(inputs, days)) for net in self.foreseers])
+        curves = torch.cat([self.calibrated(net(seen.inputs, days)) for net in self.foreseers])
         return Prediction(
             curve=self._curve(curves),
-            members=tuple(float(s) for s in curves[:, EDGES_MONTHS.index(12.0)]),
-            ood_percentile=self._unusual(inputs),
-            biomarkers={},
+            members=tuple(float(s) for s in curves[:, TWELVE]),
+            ood_percentile=self._unusual(seen),
+            biomarkers=biomarkers(seen),
         )
 
-    def see(self, scan: PreparedScan) -> Seen:
-        """Run the first network on one scan and measure what it saw."""
-        p = self._perceive(scan)
-        return look(p.image, p.lungs, p.features, p.maps, scan.voxel_ml)
+    @torch.inference_mode()
+    def maps(self, scan: PreparedScan) -> dict[str, Array]:
+        """For each of `STRUCTURES` the share of each voxel of the scan, 0 to 1."""
+        shares = firm(self.perceive(scan).maps)[0].numpy()
+        return dict(zip(STRUCTURES, shares, strict=True))
 
     @torch.no_grad()
-    def _perceive(self, scan: PreparedScan) -> Perceived:
+    def perceive(self, scan: PreparedScan) -> Perceived:
         """The first network's answer; by the CPU if the GPU has no memory left."""
         image, lungs = _tensor(scan.image), _tensor(scan.lungs)
         try:
@@ -121,28 +136,24 @@ class Ensemble:
     ) -> tuple[Array, Array]:
         """Integrated gradients of the 12-month survival over what the first network saw.
 
-        The path leads from "no tumour, no fluid anywhere" to the maps as they are, so that a
-        voxel counts by what is seen in it and by what the second network makes of it. Lung
-        density and muscle act on the score through thresholds and have no gradient to show.
+        The path leads from "nothing anywhere" to the maps as they are, so that a voxel counts by
+        what is seen in it and by what the second network makes of it. Lung density acts on the
+        score through thresholds and has no gradient to show.
 
         Returns:
-            For each scan, shape of its ``image``: how much the tumour or fluid in each voxel
-            raised (positive) or lowered (negative) the predicted survival.
+            For each scan, shape of its ``image``: how much what is seen in each voxel raised
+            (positive) or lowered (negative) the predicted survival.
         """
         from captum.attr import IntegratedGradients  # brings matplotlib: only if asked for
 
-        scans = (baseline, follow_up)
-        seen = [self._perceive(scan) for scan in scans]
-        days = torch.tensor([float(interval_days)])
+        seen = self.perceive(baseline), self.perceive(follow_up)
+        days, new = torch.tensor([float(interval_days)]), new_mask(*seen)
 
         def answer(before: Tensor, after: Tensor) -> Tensor:
-            looks = [
-                look(s.image, s.lungs, s.features, maps, scan.voxel_ml)
-                for s, maps, scan in zip(seen, (before, after), scans, strict=True)
-            ]
-            inputs = pair_inputs(*looks)
+            looks = (seen[0]._replace(maps=before), seen[1]._replace(maps=after))
+            inputs = look(*looks, new, baseline.voxel_ml).inputs
             curves = torch.stack([self.calibrated(net(inputs, days)) for net in self.foreseers])
-            return curves[:, :, EDGES_MONTHS.index(12.0)].mean(0)
+            return curves[:, :, TWELVE].mean(0)
 
         maps = IntegratedGradients(answer).attribute(
             (seen[0].maps, seen[1].maps), n_steps=ATTRIBUTION_STEPS, internal_batch_size=1
@@ -151,9 +162,7 @@ class Ensemble:
 
     def calibrated(self, logits: Tensor) -> Tensor:
         """Hazard logits → calibrated survival at `EDGES_MONTHS`: (B, 9) -> (B, 9)."""
-        hazard = -torch.log(survival(logits).clamp(1e-6, 1 - 1e-6))
-        c = self.card.calibration
-        return torch.exp(-torch.exp(c["intercept"] + c["slope"] * torch.log(hazard)))
+        return calibrate(survival(logits), self.card.calibration)
 
     def _curve(self, members: Tensor) -> PredictedCurve:
         """Mean of the members on the logit scale, with the card's interval around it."""
@@ -172,9 +181,16 @@ class Ensemble:
             upper=(1.0, *map(float, upper)),
         )
 
-    def _unusual(self, inputs: Tensor) -> float:
-        distance = distance_from_usual(inputs, self.foreseers[0])[0]
+    def _unusual(self, seen: SeenPair) -> float:
+        distance = self.usual.distance(seen.measures, seen.embeddings)[0]
         return float(np.interp(distance, self.card.ood_distances, np.arange(101)))
+
+
+def calibrate(curves: Tensor, calibration: Mapping[str, float]) -> Tensor:
+    """Survival curves with their log cumulative hazard moved by intercept and slope."""
+    hazard = -torch.log(curves.clamp(1e-6, 1 - 1e-6))
+    moved = calibration["intercept"] + calibration["slope"] * torch.log(hazard)
+    return torch.exp(-torch.exp(moved))
 
 
 def perceive(perceiver: Perceiver, image: Tensor, lungs: Tensor, device: torch.device) -> Perceived:
@@ -182,41 +198,57 @@ def perceive(perceiver: Perceiver, image: Tensor, lungs: Tensor, device: torch.d
     on_device = image.to(device, memory_format=torch.channels_last_3d)
     # bfloat16 is fast on every GPU we run on and on recent CPUs.
     with torch.autocast(device.type, torch.bfloat16):
-        features, logits = perceiver(on_device)
-    return Perceived(image, lungs, features.float().cpu(), torch.sigmoid(logits.float()).cpu())
+        seen = perceiver(on_device)
+    return Perceived(image, lungs, seen.probabilities().cpu(), seen.embedding.float().cpu())
 
 
-def look(image: Tensor, lungs: Tensor, features: Tensor, maps: Tensor, voxel_ml: float) -> Seen:
-    """Measure and pool what the first network saw."""
-    tumour, effusion = maps.split(1, dim=1)
-    measures = measure(image, lungs, tumour, effusion, voxel_ml)
-    return Seen(measures, pool(features, lungs, tumour))
+def see_pair(before: Perceived, after: Perceived, voxel_ml: float) -> SeenPair:
+    """Measure both scans, and look for new tumours in the second."""
+    return look(before, after, new_mask(before, after), voxel_ml)
 
 
-def pair_inputs(before: Seen, after: Seen) -> Tensor:
-    """What the second network gets: measurements first, then deep features, (B, 20 + 96)."""
-    described = describe_pair(before.measures, after.measures)
-    return torch.cat([described, before.deep, after.deep - before.deep], dim=1)
+def new_mask(before: Perceived, after: Perceived) -> Tensor:
+    """Where the follow-up has candidates for new tumours, (1, 1, Z, Y, X) of 0 and 1."""
+    at = STRUCTURES.index("tumour")
+    shares = [firm(scan.maps[0, at]).numpy() for scan in (before, after)]
+    lungs = (before.lungs[0, 0].numpy() > 0, after.lungs[0, 0].numpy() > 0)
+    found = np.zeros(shares[1].shape, np.float32)
+    for candidate in new_tumours(shares[0], shares[1], lungs):
+        found[candidate > 0] = 1
+    return torch.from_numpy(found)[None, None]
 
 
-def distance_from_usual(inputs: Tensor, net: Foreseer) -> npt.NDArray[np.float64]:
-    """Root mean square of the standardised measurements: (B, …) -> (B,); 1 is usual."""
-    z = ((inputs - net.centre) / net.scale)[:, : net.measures]
-    return np.asarray(z.double().square().mean(1).sqrt().numpy())
+def look(before: Perceived, after: Perceived, new: Tensor, voxel_ml: float) -> SeenPair:
+    """The numbers of a pair, given where new tumours are; gradients go through the maps."""
+    first, second = (measure(s.image, s.lungs, s.maps, voxel_ml) for s in (before, after))
+    at = STRUCTURES.index("tumour")
+    new_ml = (firm(after.maps[:, at : at + 1]) * new).sum(dim=(1, 2, 3, 4)) * voxel_ml
+    return SeenPair(
+        describe_pair(first, second, new_ml),
+        torch.stack([first, second], dim=1),
+        torch.stack([before.embedding, after.embedding], dim=1),
+    )
 
 
 def _tensor(array: npt.NDArray[np.generic]) -> Tensor:
     return torch.from_numpy(np.asarray(array, np.float32))[None, None]  # -> (1, 1, Z, Y, X)
 
 
-def biomarkers(before: Tensor, after: Tensor) -> dict[str, Biomarker]:
-    """What is worth showing of the measures of both scans, each (10,)."""
-    return {
+def biomarkers(seen: SeenPair) -> dict[str, Biomarker]:
+    """What is worth showing of the measures of one pair."""
+    before, after = seen.measures[0]
+    found = {
         name: Biomarker(
             float(before[MEASURES.index(measured)]), float(after[MEASURES.index(measured)]), unit
         )
         for name, (measured, unit) in BIOMARKERS.items()
     }
+    return found | {NEW_TUMOURS: Biomarker(0.0, new_tumour_ml(seen), "ml")}
+
+
+def new_tumour_ml(seen: SeenPair) -> float:
+    """Volume of the candidates for new tumours of one pair."""
+    return float(NEW_ML * torch.expm1(seen.inputs[0, INPUTS.index("new tumour")]))
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -242,9 +274,11 @@ def load_ensemble(folder: Path, device: str = "auto") -> Ensemble:
         perceiver = Perceiver()
         perceiver.load_state_dict(load_file(folder / PERCEIVER))
         foreseers = _foreseers(folder, card)
+        usual = Usual()
+        usual.load_state_dict(load_file(folder / USUAL))
     except (RuntimeError, SafetensorError) as error:
         raise _foreign("other networks than this program has") from error
-    return Ensemble(card, perceiver, foreseers, choose_device(device))
+    return Ensemble(card, perceiver, foreseers, usual, choose_device(device))
 
 
 def _foreign(made_for: str) -> WeightsUnusable:

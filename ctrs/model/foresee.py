@@ -1,27 +1,37 @@
-"""Training the second network: from what was seen in two scans to survival."""
+"""Training the second network: from what was measured in two scans to survival."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ctrs.model.ensemble import distance_from_usual
-from ctrs.model.network import EDGES_MONTHS, Foreseer, logistic_hazard_loss, survival
+from ctrs.model.ensemble import TWELVE, SeenPair, calibrate
+from ctrs.model.network import (
+    Foreseer,
+    expected_hazard_loss,
+    logistic_hazard_loss,
+    survival,
+)
+from ctrs.model.usual import Usual
+
+Z90 = 1.645  # half width of a 90 % interval, in standard deviations
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForeseeConfig:
     """How the second network is trained."""
 
-    members: int = 5
-    epochs: int = 60
+    members: int = 8
+    epochs: int = 150
     batch: int = 64
     learning_rate: float = 3e-3
-    weight_decay: float = 6.0  # strong: some hundred patients, and members that must agree
-    calibration_share: float = 0.25  # of the training patients, kept from the weights
+    weight_decay: float = 0.3
+    calibration_share: float = 0.2  # of the training patients, kept from the weights
     high_risk_share: float = 0.4  # of the training patients; fixes the cut-off
 
 
@@ -30,10 +40,11 @@ class Cases:
     """Pairs after the first network, with what became of the patients.
 
     Attributes:
-        inputs: (N, 116), `ctrs.model.ensemble.pair_inputs`.
+        inputs: (N, 25), `ctrs.model.measure.INPUTS`.
         days: (N,) between the scans.
         months, event: (N,) from the follow-up scan.
-        truth: (N,) true 12-month survival given the scans; ``None`` among real patients.
+        truth: (N, 9) true survival given the scans at `EDGES_MONTHS`; ``None`` among real
+            patients. Where it is known the networks learn from it: one drawn life says less.
     """
 
     inputs: Tensor
@@ -43,13 +54,17 @@ class Cases:
     truth: Tensor | None = None
 
     def __getitem__(self, index: Tensor) -> Cases:
-        truth = None if self.truth is None else self.truth[index]
-        return Cases(
-            self.inputs[index], self.days[index], self.months[index], self.event[index], truth
-        )
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Cases(*(None if part is None else part[index] for part in parts))  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.months)
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """Of hazard logits (N, 9) for these cases."""
+        if self.truth is not None:
+            return expected_hazard_loss(logits, self.truth)
+        return logistic_hazard_loss(logits, self.months, self.event)
 
 
 @dataclass(frozen=True)
@@ -57,27 +72,46 @@ class Foresight:
     """Trained members with what was fixed on patients kept from their weights."""
 
     members: list[Foreseer]
+    usual: Usual
     calibration: dict[str, float]
-    interval_logit: float
+    interval_parts: dict[str, float]
     cut_off: float
+    typical_survival: float
     ood_distances: list[float]
 
 
-def train_foreseers(cases: Cases, config: ForeseeConfig, seed: int) -> Foresight:
-    """Train the ensemble, calibrate it on held-out patients, fix cut-off and interval there."""
+def train_foreseers(
+    cases: Cases,
+    seen: SeenPair,
+    rescans: tuple[Cases, Cases] | None,
+    config: ForeseeConfig,
+    seed: int,
+    inherited: Mapping[str, float] | None = None,
+) -> Foresight:
+    """Train the ensemble, calibrate it on held-out patients, fix cut-off and interval there.
+
+    Args:
+        seen: Of the same patients; says what is usual.
+        rescans: Some patients, each scanned twice over at both visits, if there are such.
+        inherited: Parts of the interval that were measured elsewhere with the same first network:
+            taken where these patients cannot tell.
+    """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(cases), generator=generator)
     n_held = round(config.calibration_share * len(cases))
     held, learnt = cases[order[:n_held]], cases[order[n_held:]]
     members = [_train_member(learnt, config, seed + 1 + k) for k in range(config.members)]
-    calibration = _calibrate(_mean_logits(members, held), held)
-    predicted = _twelve(_calibrated(_mean_logits(members, cases), calibration))
-    distances = distance_from_usual(cases.inputs, members[0])
+    calibration = fit_calibration(mean_curve(members, held), held)
+    predicted = calibrate(mean_curve(members, cases), calibration)[:, TWELVE].double().numpy()
+    usual = Usual.of(seen.measures, seen.embeddings)
+    distances = usual.distance(seen.measures, seen.embeddings)
     return Foresight(
         members=members,
+        usual=usual,
         calibration=calibration,
-        interval_logit=_interval(members, held, calibration, seed),
+        interval_parts=dict(inherited or {}) | _interval(members, held, calibration, rescans, seed),
         cut_off=round(float(np.quantile(predicted, config.high_risk_share)), 3),
+        typical_survival=round(float(np.median(predicted)), 4),
         ood_distances=[float(d) for d in np.percentile(distances, np.arange(101))],
     )
 
@@ -96,7 +130,7 @@ def _train_member(cases: Cases, config: ForeseeConfig, seed: int) -> Foreseer:
     for _ in range(config.epochs):
         for index in torch.randperm(len(sample)).split(config.batch):
             batch = sample[index]
-            loss = logistic_hazard_loss(net(batch.inputs, batch.days), batch.months, batch.event)
+            loss = batch.loss(net(batch.inputs, batch.days))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -105,22 +139,31 @@ def _train_member(cases: Cases, config: ForeseeConfig, seed: int) -> Foreseer:
 
 
 @torch.inference_mode()
-def _mean_logits(members: list[Foreseer], cases: Cases) -> Tensor:
-    return torch.stack([net(cases.inputs, cases.days) for net in members]).mean(0)
+def mean_curve(members: list[Foreseer], cases: Cases) -> Tensor:
+    """Survival at `EDGES_MONTHS`, (N, 9): the mean of the members' hazard logits."""
+    return survival(torch.stack([net(cases.inputs, cases.days) for net in members]).mean(0))
 
 
-def _calibrate(logits: Tensor, cases: Cases) -> dict[str, float]:
-    """Intercept and slope of the log cumulative hazard that fit the held-out patients best."""
-    log_hazard = _log_cumulative_hazard(logits).detach().clone()
+# --- Calibration --------------------------------------------------------------------------------
+
+
+def fit_calibration(curves: Tensor, cases: Cases) -> dict[str, float]:
+    """Intercept and slope of the log cumulative hazard that fit these patients best.
+
+    Args:
+        curves: (N, 9), predicted survival.
+    """
+    curves = curves.detach().clone()
     parameters = torch.tensor([0.0, 1.0], requires_grad=True)
     optimiser = torch.optim.LBFGS([parameters], max_iter=60)
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        cumulative = torch.exp(parameters[0] + parameters[1] * log_hazard)
+        moved = calibrate(curves, {"intercept": parameters[0], "slope": parameters[1]})  # type: ignore[dict-item]
+        cumulative = -torch.log(moved.clamp(1e-6, 1 - 1e-6))
         hazard = torch.diff(cumulative, dim=1, prepend=torch.zeros(len(cumulative), 1))
         refitted = torch.log(torch.expm1(hazard.clamp_min(1e-6)))  # logit of 1 - exp(-hazard)
-        value = logistic_hazard_loss(refitted, cases.months, cases.event)
+        value = cases.loss(refitted)
         value.backward()
         return value
 
@@ -129,50 +172,72 @@ def _calibrate(logits: Tensor, cases: Cases) -> dict[str, float]:
     return {"intercept": round(intercept, 4), "slope": round(max(slope, 0.2), 4)}
 
 
-def _log_cumulative_hazard(logits: Tensor) -> Tensor:
-    return torch.log(-torch.log(survival(logits).clamp(1e-6, 1 - 1e-6)))
-
-
-def _calibrated(logits: Tensor, calibration: dict[str, float]) -> Tensor:
-    scaled = calibration["intercept"] + calibration["slope"] * _log_cumulative_hazard(logits)
-    return torch.exp(-torch.exp(scaled))
-
-
-def _twelve(curves: Tensor) -> np.ndarray:
-    return np.asarray(curves[:, EDGES_MONTHS.index(12.0)].double().numpy())
+# --- The interval -------------------------------------------------------------------------------
 
 
 def _interval(
-    members: list[Foreseer], held: Cases, calibration: dict[str, float], seed: int
-) -> float:
-    """Half width of the 90 % interval beside the members' spread, logit scale.
+    members: list[Foreseer],
+    held: Cases,
+    calibration: dict[str, float],
+    rescans: tuple[Cases, Cases] | None,
+    seed: int,
+) -> dict[str, float]:
+    """Half widths of 90 % intervals beside the members' spread, logit scale.
 
-    In a simulated trial the truth is known: the 90 % quantile of its distance from the
-    prediction over held-out patients. Among real patients nobody knows it: then only how far
-    the calibration itself may be off.
+    What the networks miss is known only in a simulated trial, where the truth is: there it is as
+    wide as it takes for nine in ten held-out patients to have their truth in the whole interval.
     """
-    if held.truth is None:
-        return round(_calibration_error(members, held, calibration, seed), 4)
-    predicted = _logit(_twelve(_calibrated(_mean_logits(members, held), calibration)))
-    off = np.abs(predicted - _logit(held.truth.double().numpy()))
-    return round(float(np.quantile(off, 0.9)), 4)
+    parts = {"calibration": _calibration_error(members, held, calibration, seed)}
+    if rescans is not None:
+        parts["rescan"] = _rescan_noise(members, calibration, rescans)
+    if held.truth is not None:
+        parts["unseen"] = _unseen(members, held, calibration, math.hypot(*parts.values()))
+    return {name: round(value, 4) for name, value in parts.items()}
+
+
+@torch.inference_mode()
+def _twelve(members: list[Foreseer], cases: Cases, calibration: dict[str, float]) -> np.ndarray:
+    """Logits of each member's calibrated 12-month survival, (members, N)."""
+    curves = [calibrate(survival(net(cases.inputs, cases.days)), calibration) for net in members]
+    return logit(torch.stack(curves)[:, :, TWELVE].double().numpy())
 
 
 def _calibration_error(
     members: list[Foreseer], held: Cases, calibration: dict[str, float], seed: int
 ) -> float:
     """90 % quantile of the change at 12 months when the calibration is fitted to a resample."""
-    logits = _mean_logits(members, held)
-    reference = _logit(_twelve(_calibrated(logits, calibration)))
+    curves = mean_curve(members, held)
+    reference = logit(calibrate(curves, calibration)[:, TWELVE].double().numpy())
     rng = np.random.default_rng(seed)
     changes = []
     for _ in range(40):
         index = torch.from_numpy(rng.integers(len(held), size=len(held)))
-        refit = _calibrate(logits[index], held[index])
-        changes.append(np.abs(_logit(_twelve(_calibrated(logits, refit))) - reference))
+        refit = fit_calibration(curves[index], held[index])
+        again = logit(calibrate(curves, refit)[:, TWELVE].double().numpy())
+        changes.append(np.abs(again - reference))
     return float(np.quantile(np.concatenate(changes), 0.9))
 
 
-def _logit(p: np.ndarray) -> np.ndarray:
+def _rescan_noise(
+    members: list[Foreseer], calibration: dict[str, float], rescans: tuple[Cases, Cases]
+) -> float:
+    """From the differences of scores that ought to be the same: each has noise of its own."""
+    first, again = (_twelve(members, cases, calibration).mean(0) for cases in rescans)
+    return float(Z90 * np.sqrt(np.mean((first - again) ** 2) / 2))
+
+
+def _unseen(
+    members: list[Foreseer], held: Cases, calibration: dict[str, float], known: float
+) -> float:
+    """What has to be added in squares so that 90 % of the truths lie in the intervals."""
+    assert held.truth is not None
+    logits = _twelve(members, held, calibration)
+    off = np.abs(logits.mean(0) - logit(held.truth[:, TWELVE].double().numpy()))
+    spread = Z90 * logits.std(0, ddof=1) if len(members) > 1 else np.zeros(len(held))
+    missing = off**2 - spread**2 - known**2
+    return float(np.sqrt(max(np.quantile(missing, 0.9), 0.0)))
+
+
+def logit(p: np.ndarray) -> np.ndarray:
     p = np.clip(p, 1e-4, 1 - 1e-4)
     return np.asarray(np.log(p / (1 - p)))

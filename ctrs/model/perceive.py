@@ -1,11 +1,11 @@
-"""Training the first network: where is tumour, where is fluid."""
+"""Training the first network: what is where in a scan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -13,49 +13,34 @@ from monai.losses.dice import DiceLoss
 from torch import Tensor
 from torch.nn import functional
 
-from ctrs.model.network import HU_HIGH, HU_LOW, Perceiver, place
-from ctrs.trial.bank import load_prepared
-from ctrs.trial.real.backgrounds import Background, paint_background
-from ctrs.types import Array
+from ctrs.model.figures import draw_loss
+from ctrs.model.measure import HU_HIGH, HU_LOW
+from ctrs.model.network import Perceiver, place
+from ctrs.trial.prepared import Bytes, load_prepared
+from ctrs.types import STRUCTURES, Array, Floats
+
+if TYPE_CHECKING:
+    from ctrs.trial.real.backgrounds import Background
 
 ENTROPY_WEIGHT = 5.0  # brings both terms to the same size
-CROP = (72, 72, 88)  # voxels, (z, y, x); multiples of 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """A part of the training with its own learning rate, from warm-up to zero."""
-
-    name: str  # of its checkpoint
-    steps: int
-    learning_rate: float
-    fluid_share: float  # of samples taken around pleural fluid
+FOUND = 4.0  # weight of a voxel with a structure other than tumour
+RARE = ("effusion", "liver_tumour", "bone_tumour", "halo", "fibrosis")  # in a quarter of patients
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerceiveConfig:
-    """How the first network is trained.
+    """How the first network is trained, a whole scan a step."""
 
-    Fluid is in one patient of five and far from most tumours, so it has a phase of its own in
-    which it is looked for on purpose.
-    """
-
-    phases: tuple[Phase, ...] = (
-        Phase(name="tumour", steps=2200, learning_rate=2e-3, fluid_share=0.0),
-        Phase(name="fluid", steps=450, learning_rate=1e-3, fluid_share=0.4),
-    )
-    batch: int = 2
-    background_share: float = 0.4  # of the other samples, where there are real backgrounds
+    steps: int = 2600
+    learning_rate: float = 2e-3  # at its highest, from warm-up to zero
+    rare_weight: float = 3.0  # how much more often scans with a rare structure are shown
+    background_share: float = 0.3  # of the scans, where there are real backgrounds
+    thick_share: float = 0.25  # of the scans that are shown as if their slices were thick
     save_every: int = 50
 
 
 # From a network that knows tumours already to new anatomy or scanners: a fifth of the way.
-CONTINUED = PerceiveConfig(
-    phases=(
-        Phase(name="tumour", steps=400, learning_rate=1e-3, fluid_share=0.15),
-        Phase(name="fluid", steps=100, learning_rate=5e-4, fluid_share=0.4),
-    )
-)
+CONTINUED = PerceiveConfig(steps=800, learning_rate=7e-4)
 
 
 @dataclass(frozen=True)
@@ -63,27 +48,37 @@ class Material:
     """What samples are drawn from.
 
     Attributes:
-        fluid: Scans with pleural fluid: patient and visit.
+        scans: Patient and visit.
+        weights: How often each is drawn, adding up to 1.
     """
 
     trial: Path
-    patients: list[str]
-    fluid: list[tuple[str, int]]
-    backgrounds: list[Background]
+    scans: list[tuple[str, int]]
+    weights: Floats
+    backgrounds: Sequence[Background]
 
 
 class Sample(NamedTuple):
-    """(1, Z, Y, X) image in [0, 1]; (2, …) shares of tumour and fluid; (1, …) where to learn."""
+    """One scan with its truth.
+
+    Attributes:
+        image: (1, 1, Z, Y, X) in [0, 1].
+        fine: (1, 1, Z, Y, X), share of tumour.
+        learn: (1, 1, Z, Y, X), 1 where anything may be learnt.
+        coarse, learn_coarse: (1, S - 1, Z/2, …), the same of the other structures.
+    """
 
     image: Tensor
-    truth: Tensor
+    fine: Tensor
     learn: Tensor
+    coarse: Tensor
+    learn_coarse: Tensor
 
 
 def train_perceiver(
     trial: Path,
     patients: list[str],
-    backgrounds: list[Background],
+    backgrounds: Sequence[Background],
     checkpoints: Path,
     device: torch.device,
     config: PerceiveConfig,
@@ -91,7 +86,7 @@ def train_perceiver(
     progress: Callable[[str], None],
     start: Perceiver | None = None,
 ) -> Perceiver:
-    """Train phase by phase, or go on from the ``checkpoints``; the same seed, the same network.
+    """Train, or go on from the checkpoint in ``checkpoints``; the same seed, the same network.
 
     Args:
         start: Where to begin; by default with random weights.
@@ -101,50 +96,32 @@ def train_perceiver(
     if start is not None:
         net.load_state_dict(start.state_dict())
     place(net, device)
-    material = Material(trial, patients, _with_fluid(trial, patients), backgrounds)
-    for phase in config.phases:
-        _train_phase(net, phase, material, checkpoints, device, config, seed, progress)
+    optimiser = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=config.steps + 1, pct_start=0.1
+    )
+    checkpoint = checkpoints / "perceive.pt"
+    losses = _resume(checkpoint, net, optimiser, schedule)
+    if len(losses) >= config.steps:
+        return net.eval()
+    material = gather(trial, patients, backgrounds, config)
+    for step in range(len(losses), config.steps):
+        sample = _sample(material, config, np.random.default_rng([seed, step]))
+        losses.append(_step(net, optimiser, Sample(*(part.to(device) for part in sample))))
+        schedule.step()
+        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+            lately = float(np.mean(losses[-100:]))
+            progress(f"perceive {step + 1}/{config.steps}: loss {lately:.3f}")
+            _save(checkpoint, losses, net, optimiser, schedule)
+    draw_loss(losses, checkpoints / "perceive.png")
     return net.eval()
 
 
-def _train_phase(
-    net: Perceiver,
-    phase: Phase,
-    material: Material,
-    checkpoints: Path,
-    device: torch.device,
-    config: PerceiveConfig,
-    seed: int,
-    progress: Callable[[str], None],
-) -> None:
-    optimiser = torch.optim.AdamW(net.parameters(), phase.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, phase.learning_rate, total_steps=phase.steps + 1, pct_start=0.1
-    )
-    dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0, batch=True)
-    checkpoint = checkpoints / f"{phase.name}.pt"
-    start = _resume(checkpoint, net, optimiser, schedule)
-    running = 0.0
-    for step in range(start, phase.steps):
-        batch = _batch(material, phase, config, seed, step)
-        loss = _step(net, optimiser, dice, Sample(*(t.to(device) for t in batch)))
-        schedule.step()
-        running = 0.98 * running + 0.02 * loss if step > start else loss
-        if (step + 1) % config.save_every == 0 or step + 1 == phase.steps:
-            progress(f"{phase.name} {step + 1}/{phase.steps}: loss {running:.3f}")
-            _save(checkpoint, step + 1, net, optimiser, schedule)
-
-
-def _step(net: Perceiver, optimiser: torch.optim.Optimizer, dice: DiceLoss, batch: Sample) -> float:
-    with torch.autocast(batch.image.device.type, torch.bfloat16):
-        logits = net(batch.image.contiguous(memory_format=torch.channels_last_3d)).logits
-    # Where nothing may be learnt the answer is fixed at "surely nothing", and so is the truth.
-    learn = batch.learn
-    answer, truth = logits.float() * learn - 12.0 * (1 - learn), batch.truth * learn
-    # Each map is a question of its own. (MONAI's DiceCELoss sets them against each other, and a
-    # map that has once become empty gets no gradient from Dice: so cross-entropy beside it.)
-    entropy = functional.binary_cross_entropy_with_logits(answer, truth)
-    loss: Tensor = dice(answer, truth) + ENTROPY_WEIGHT * entropy
+def _step(net: Perceiver, optimiser: torch.optim.Optimizer, sample: Sample) -> float:
+    with torch.autocast(sample.image.device.type, torch.bfloat16):
+        seen = net(sample.image.contiguous(memory_format=torch.channels_last_3d))
+    loss = map_loss(seen.fine.float(), sample.fine, sample.learn)
+    loss = loss + map_loss(seen.coarse.float(), sample.coarse, sample.learn_coarse, FOUND)
     optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -152,15 +129,37 @@ def _step(net: Perceiver, optimiser: torch.optim.Optimizer, dice: DiceLoss, batc
     return float(loss.detach())
 
 
+def map_loss(logits: Tensor, truth: Tensor, learn: Tensor, found: float = 1.0) -> Tensor:
+    """How wrong the maps are: (B, S, …) each.
+
+    Where nothing may be learnt the answer is fixed at "surely nothing", and so is the truth.
+    Each map is a question of its own, by Dice and cross-entropy: Dice alone gives no gradient to a
+    map that has once become empty. Where a structure is absent there is no Dice: most structures
+    are in few scans, and a push towards nothing in all the others would teach just that.
+
+    Args:
+        found: How much more a voxel of a structure counts in the cross-entropy than one without.
+    """
+    answer, truth = logits * learn - 12.0 * (1 - learn), truth * learn
+    weight = torch.tensor(found, device=logits.device)
+    entropy = functional.binary_cross_entropy_with_logits(answer, truth, pos_weight=weight)
+    present = truth.amax(dim=(0, 2, 3, 4)) > 0
+    loss = ENTROPY_WEIGHT * entropy
+    if present.any():
+        dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
+        loss = loss + dice(answer[:, present], truth[:, present])
+    return loss
+
+
 def _save(
     checkpoint: Path,
-    step: int,
+    losses: list[float],
     net: Perceiver,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> None:
     state = {
-        "step": step,
+        "losses": losses,
         "net": net.state_dict(),
         "optimiser": optimiser.state_dict(),
         "schedule": schedule.state_dict(),
@@ -174,94 +173,93 @@ def _resume(
     net: Perceiver,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> int:
+) -> list[float]:
+    """The losses of the steps that are done."""
     if not checkpoint.exists():
-        return 0
+        return []
     state = torch.load(checkpoint, weights_only=True)
     net.load_state_dict(state["net"])
     optimiser.load_state_dict(state["optimiser"])
     schedule.load_state_dict(state["schedule"])
-    return int(state["step"])
+    return list(state["losses"])
 
 
 # --- Samples --------------------------------------------------------------------------------
 
 
-def _with_fluid(trial: Path, patients: list[str]) -> list[tuple[str, int]]:
-    """Scans with at least 50 ml of pleural fluid."""
-    voxels = 50 / 0.027 * 255
-    return [
-        (patient, visit)
-        for patient in patients
-        for visit, fluid in enumerate(load_prepared(trial, patient, "effusion")["effusion"])
-        if fluid.sum(dtype=np.int64) > voxels
-    ]
+def gather(
+    trial: Path, patients: list[str], backgrounds: Sequence[Background], config: PerceiveConfig
+) -> Material:
+    """All scans of the patients, those with something rare drawn more often."""
+    scans, weights = [], []
+    for patient in patients:
+        found = load_prepared(trial, patient, *RARE)
+        for visit in (0, 1):
+            rare = any(maps[visit].any() for maps in found.values())
+            scans.append((patient, visit))
+            weights.append(config.rare_weight if rare else 1.0)
+    shares = np.array(weights) / max(sum(weights), 1.0)
+    return Material(trial, scans, shares, backgrounds)
 
 
-def _batch(
-    material: Material, phase: Phase, config: PerceiveConfig, seed: int, step: int
-) -> Sample:
-    rng = np.random.default_rng([seed, step])
-    samples = [_sample(material, phase, config, rng) for _ in range(config.batch)]
-    images, truths, learns = zip(*samples, strict=True)
-    return Sample(torch.stack(images), torch.stack(truths), torch.stack(learns))
-
-
-def _sample(
-    material: Material, phase: Phase, config: PerceiveConfig, rng: np.random.Generator
-) -> Sample:
-    around = 0  # the map around which the crop lies: tumour
-    if material.fluid and phase.fluid_share and rng.random() < phase.fluid_share:
-        patient, visit = material.fluid[int(rng.integers(len(material.fluid)))]
-        whole, around = _simulated(material.trial, patient, visit), 1
-    elif material.backgrounds and rng.random() < config.background_share:
+def _sample(material: Material, config: PerceiveConfig, rng: np.random.Generator) -> Sample:
+    if material.backgrounds and rng.random() < config.background_share:
         chosen = material.backgrounds[int(rng.integers(len(material.backgrounds)))]
-        whole = _on_background(chosen, rng)
+        image, structures, learn = _on_background(chosen, rng)
     else:
-        patient = material.patients[int(rng.integers(len(material.patients)))]
-        whole = _simulated(material.trial, patient, int(rng.integers(2)))
-    z, y, x = _crop(whole.truth[around].numpy(), rng)
-    image, truth, learn = (part[:, z, y, x] for part in whole)
-    if rng.random() < 0.5:
-        image, truth, learn = (part.flip(-1) for part in (image, truth, learn))
-    return Sample(_disturb(image, rng), truth, learn)
+        patient, visit = material.scans[int(rng.choice(len(material.scans), p=material.weights))]
+        image, structures, learn = _simulated(load_prepared(material.trial, patient), visit)
+    coarse = [_halved(structures[n]) if n in structures else None for n in STRUCTURES[1:]]
+    where = _halved(learn)
+    nothing = np.zeros_like(where)
+    parts = (
+        structures["tumour"][None],
+        learn[None],
+        np.stack([nothing if share is None else share for share in coarse]),
+        np.stack([nothing if share is None else where for share in coarse]),
+    )
+    disturbed = _disturb(torch.from_numpy(image)[None], config, rng)
+    return Sample(disturbed[None], *(torch.from_numpy(part)[None] for part in parts))
 
 
-def _on_background(background: Background, rng: np.random.Generator) -> Sample:
-    hu, tumour = paint_background(background, rng)
-    image = np.clip((hu - HU_LOW) / (HU_HIGH - HU_LOW), 0, 1)
-    truth = np.stack([tumour, np.zeros_like(tumour)])
-    parts = (image[None], truth, ~background.ignore[None])
-    return Sample(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
+Structures = dict[str, Array]
 
 
-def _simulated(trial: Path, patient: str, visit: int) -> Sample:
-    arrays = load_prepared(trial, patient)
-    image = torch.from_numpy(arrays["image"][visit].astype(np.float32) / 255)[None]
-    maps = np.stack([arrays[name][visit] for name in ("tumour", "effusion")])
-    learn = torch.ones_like(image)
+def _simulated(arrays: dict[str, Bytes], visit: int) -> tuple[Array, Structures, Array]:
+    image = arrays["image"][visit] / np.float32(255)
+    learn = np.ones_like(image)
     if "ignore" in arrays:  # rendered into a real chest that has tumours of its own
-        learn -= torch.from_numpy(arrays["ignore"][visit].astype(np.float32))[None]
-    return Sample(image, torch.from_numpy(maps.astype(np.float32) / 255), learn)
+        learn -= arrays["ignore"][visit]
+    known = {name: arrays[name][visit] / np.float32(255) for name in STRUCTURES if name in arrays}
+    return image, known, learn
 
 
-def _crop(truth: Array, rng: np.random.Generator) -> list[slice]:
-    """A box of `CROP`, in two of three cases around some voxel of tumour or fluid."""
-    shape = truth.shape
-    voxels = np.argwhere(truth > 0.5)
-    if len(voxels) and rng.random() < 0.67:
-        centre = voxels[int(rng.integers(len(voxels)))] + rng.integers(-20, 21, 3)
-    else:
-        centre = rng.integers(0, shape)
-    low = [int(np.clip(c - n // 2, 0, m - n)) for c, n, m in zip(centre, CROP, shape, strict=True)]
-    return [slice(a, a + n) for a, n in zip(low, CROP, strict=True)]
+def _on_background(
+    background: Background, rng: np.random.Generator
+) -> tuple[Array, Structures, Array]:
+    from ctrs.trial.real.backgrounds import paint_background
+
+    varied = background.varied(rng)
+    hu, structures = paint_background(varied, rng)
+    image = np.clip((hu - HU_LOW) / (HU_HIGH - HU_LOW), 0, 1).astype(np.float32)
+    return image, structures, 1 - varied.ignore.astype(np.float32)
 
 
-def _disturb(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Noise, blur, offset, contrast: what another scanner would have made of it."""
+def _halved(share: Array) -> Array:
+    """Means of blocks of 2 x 2 x 2 voxels."""
+    z, y, x = (n // 2 for n in share.shape)
+    if not share.any():  # most structures are in few scans
+        return np.zeros((z, y, x), np.float32)
+    return np.asarray(share.reshape(z, 2, y, 2, x, 2).mean(axis=(1, 3, 5)), np.float32)
+
+
+def _disturb(image: Tensor, config: PerceiveConfig, rng: np.random.Generator) -> Tensor:
+    """Thick slices, blur, noise, contrast, offset: what another scanner would have made of it."""
+    if rng.random() < config.thick_share:
+        kernel = (int(rng.choice([3, 5])), 1, 1)
+        image = functional.avg_pool3d(image, kernel, 1, (kernel[0] // 2, 0, 0))
     if rng.random() < 0.4:
-        kernel = 3
-        soft = functional.avg_pool3d(image[None], kernel, stride=1, padding=1)[0]
+        soft = functional.avg_pool3d(image, 3, stride=1, padding=1)
         image = image + float(rng.uniform(0, 0.8)) * (soft - image)
     grain = torch.from_numpy(rng.standard_normal(image.shape, dtype=np.float32))
     image = image + float(rng.uniform(0, 0.025)) * grain

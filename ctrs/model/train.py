@@ -4,39 +4,46 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ctrs.config import PrepareConfig
+from ctrs.errors import InputRejected
 from ctrs.model.ensemble import (
+    TWELVE,
     Ensemble,
-    Seen,
-    biomarkers,
+    Perceived,
+    SeenPair,
+    calibrate,
     choose_device,
     load_ensemble,
-    look,
-    pair_inputs,
     perceive,
+    see_pair,
 )
-from ctrs.model.evaluate import evaluate
-from ctrs.model.foresee import Cases, ForeseeConfig, Foresight, train_foreseers
-from ctrs.model.network import Perceiver
+from ctrs.model.figures import draw_against_truth
+from ctrs.model.foresee import Cases, ForeseeConfig, Foresight, mean_curve, train_foreseers
+from ctrs.model.measure import MEASURES
+from ctrs.model.network import EDGES_MONTHS, Perceiver
 from ctrs.model.perceive import PerceiveConfig, train_perceiver
-from ctrs.model.weights import FORESEERS, PERCEIVER, Card, checksum, write_card
-from ctrs.trial.bank import load_prepared, read_patients
-from ctrs.trial.real.backgrounds import load_backgrounds
+from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, Card, checksum, write_card
+from ctrs.trial.prepared import PREPARED, RESCANS, load_prepared, read_patients, rescanned
 from ctrs.types import Prediction
 
+if TYPE_CHECKING:
+    from ctrs.trial.real.backgrounds import Background
+
 Progress = Callable[[str], None]
+SAVE_EVERY = 50  # pairs that were seen
+MIN_PATIENTS = 20  # a fifth of them is kept for the calibration
 
 NEEDED = ("patient", "months", "event", "interval_days", "split")
 
@@ -64,7 +71,8 @@ def train(
 ) -> Card:
     """Train both networks on the ``train`` patients of a trial; resumes where it was stopped.
 
-    Checkpoints lie in ``out/checkpoints``; the finished weights and their card in ``out``.
+    Checkpoints and a figure of each step lie in ``out/checkpoints``; the finished weights and
+    their card in ``out``.
 
     Args:
         perceiver_from: Weights whose first network is taken as it is: a cohort without outlined
@@ -73,49 +81,79 @@ def train(
         backgrounds: See `ctrs.trial.real.backgrounds`.
 
     Raises:
-        InputRejected: The folder holds no trial.
+        InputRejected: The folder holds no trial, nobody to train on, or no outlined tumours while
+            the first network is to be trained.
         WeightsUnusable: ``perceiver_from`` or ``continue_from`` holds no weights.
     """
     table = read_trial(trial)
-    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+    table = table[table["split"] == "train"]
+    if len(table) < MIN_PATIENTS:
+        raise InputRejected(
+            f"{len(table)} patients are marked for training; {MIN_PATIENTS} are the least.",
+            "Write train into the column split of patients.csv, for most of the patients.",
+        )
+    checkpoints = out / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
     on = choose_device(device)
+    inherited: dict[str, float] = {}
     if perceiver_from:
-        perceiver = load_ensemble(perceiver_from, device).perceiver
+        other = load_ensemble(perceiver_from, device)
+        perceiver, inherited = other.perceiver, other.card.interval_parts
     else:
+        _require_outlines(trial, table)
         perceiver = train_perceiver(
             trial,
-            list(table.index[table["split"] == "train"]),
-            load_backgrounds(backgrounds) if backgrounds else [],
-            out / "checkpoints",
+            list(table.index),
+            _backgrounds(backgrounds),
+            checkpoints,
             on,
             config.perceive,
             config.seed,
             progress,
             load_ensemble(continue_from, "cpu").perceiver if continue_from else None,
         )
-    inputs, measures = see_trial(
-        trial, table, perceiver, on, out / "checkpoints" / "seen.npz", progress
+    seen = see_trial(trial, table, perceiver, on, checkpoints / "seen.npz", progress)
+    _draw_volumes(table, seen, checkpoints / "seen.png")
+    cases = as_cases(table, seen.inputs)
+    rescans = _rescans(trial, table, cases, perceiver, on, checkpoints, progress)
+    foresight = train_foreseers(cases, seen, rescans, config.foresee, config.seed, inherited)
+    _draw_survival(cases, foresight, checkpoints / "foresee.png")
+    return _write(out, perceiver, foresight, table, command, config.seed)
+
+
+def _require_outlines(trial: Path, table: pd.DataFrame) -> None:
+    if not load_prepared(trial, str(table.index[0]), "tumour"):
+        raise InputRejected(
+            "The first network learns from outlined tumours, and these scans have none.",
+            "Name weights whose first network is to be used: --perceiver assets/model.",
+        )
+
+
+def _backgrounds(folder: Path | None) -> list[Background]:
+    if folder is None:
+        return []
+    from ctrs.trial.real.backgrounds import load_backgrounds  # brings an image library
+
+    return load_backgrounds(folder)
+
+
+def _rescans(
+    trial: Path,
+    table: pd.DataFrame,
+    cases: Cases,
+    perceiver: Perceiver,
+    device: torch.device,
+    checkpoints: Path,
+    progress: Progress,
+) -> tuple[Cases, Cases] | None:
+    """Patients scanned twice over at both visits: as they are in the trial, and again."""
+    twice = table.index.isin(rescanned(trial))
+    if not twice.any():
+        return None
+    again = see_trial(
+        trial, table[twice], perceiver, device, checkpoints / "seen_again.npz", progress, RESCANS
     )
-    cases = as_cases(table, inputs)
-    learnt = torch.from_numpy(np.flatnonzero(table["split"] == "train"))
-    foresight = train_foreseers(cases[learnt], config.foresee, config.seed)
-    card = _write(out, perceiver, foresight, table, command, config.seed)
-    ensemble = load_ensemble(out, "cpu")
-    card = replace(card, metrics=_test_metrics(ensemble, table, inputs, measures))
-    write_card(out, card)
-    return card
-
-
-def _test_metrics(
-    ensemble: Ensemble, table: pd.DataFrame, inputs: Tensor, measures: Tensor
-) -> dict[str, Any]:
-    """`evaluate` on the ``test`` patients; empty where the trial has none."""
-    test = np.flatnonzero(table["split"] == "test")
-    if test.size == 0:
-        return {}
-    rows = table.iloc[test]
-    predictions = predict_rows(ensemble, rows, inputs[test], measures[test])
-    return evaluate(rows, predictions, ensemble.cut_off)
+    return cases[torch.from_numpy(np.flatnonzero(twice))], as_cases(table[twice], again.inputs)
 
 
 def read_trial(trial: Path) -> pd.DataFrame:
@@ -132,30 +170,44 @@ def see_trial(
     table: pd.DataFrame,
     perceiver: Perceiver,
     device: torch.device,
-    cache: Path,
+    kept: Path,
     progress: Progress,
-) -> tuple[Tensor, Tensor]:
-    """Run the first network over all pairs once, and keep the result in ``cache``.
+    scans: str = PREPARED,
+) -> SeenPair:
+    """Run the first network over all pairs of the table, once: pairs in ``kept`` are not seen anew.
 
-    Returns:
-        Inputs of the second network (N, 116), and the measures of both scans (N, 2, 10).
+    Args:
+        scans: Name of the trial's folder with the prepared scans.
     """
-    patients, weights = list(table.index), _fingerprint(perceiver)
-    if cache.exists():
-        with np.load(cache, allow_pickle=False) as kept:
-            if list(kept["patients"]) == patients and str(kept["weights"]) == weights:
-                return torch.from_numpy(kept["inputs"]), torch.from_numpy(kept["measures"])
-    inputs, measures = [], []
-    for index, patient in enumerate(patients):
-        before, after = _see_pair(trial, patient, perceiver, device)
-        inputs.append(pair_inputs(before, after))
-        measures.append(torch.stack([before.measures, after.measures], dim=1))
-        if (index + 1) % 50 == 0:
-            progress(f"see {index + 1}/{len(patients)}")
-    seen = torch.cat(inputs), torch.cat(measures)
-    kept = {"inputs": seen[0].numpy(), "measures": seen[1].numpy()}
-    np.savez(cache, patients=patients, weights=weights, allow_pickle=False, **kept)
-    return seen
+    weights = _fingerprint(perceiver)
+    known = _read_seen(kept, weights)
+    left = [patient for patient in table.index if patient not in known]
+    for index, patient in enumerate(left, start=1):
+        known[patient] = _see_pair(trial, patient, perceiver, device, scans)
+        if index % SAVE_EVERY == 0 or index == len(left):
+            progress(f"see {index}/{len(left)}")
+            _write_seen(kept, weights, known)
+    return SeenPair(
+        *(torch.cat(part) for part in zip(*(known[p] for p in table.index), strict=True))
+    )
+
+
+def _read_seen(file: Path, weights: str) -> dict[str, SeenPair]:
+    if not file.exists():
+        return {}
+    with np.load(file, allow_pickle=False) as arrays:
+        if str(arrays["weights"]) != weights:
+            return {}
+        parts = [torch.from_numpy(arrays[name]).split(1) for name in SeenPair._fields]
+        return dict(zip(map(str, arrays["patients"]), map(SeenPair, *parts), strict=True))
+
+
+def _write_seen(file: Path, weights: str, seen: dict[str, SeenPair]) -> None:
+    together = zip(SeenPair._fields, zip(*seen.values(), strict=True), strict=True)
+    arrays = {name: torch.cat(part).numpy() for name, part in together}
+    partly = file.with_suffix(".part.npz")
+    np.savez(partly, patients=list(seen), weights=weights, allow_pickle=False, **arrays)
+    partly.replace(file)
 
 
 def _fingerprint(net: Perceiver) -> str:
@@ -164,16 +216,17 @@ def _fingerprint(net: Perceiver) -> str:
 
 @torch.inference_mode()
 def _see_pair(
-    trial: Path, patient: str, perceiver: Perceiver, device: torch.device
-) -> tuple[Seen, Seen]:
-    arrays = load_prepared(trial, patient)
+    trial: Path, patient: str, perceiver: Perceiver, device: torch.device, scans: str
+) -> SeenPair:
+    arrays = load_prepared(trial, patient, "image", "lungs", scans=scans)
     voxel_ml = float(np.prod(PrepareConfig().spacing_mm)) / 1000
-    seen = []
-    for visit in (0, 1):
+
+    def perceived(visit: int) -> Perceived:
         image = torch.from_numpy(arrays["image"][visit].astype(np.float32) / 255)[None, None]
         lungs = torch.from_numpy(arrays["lungs"][visit].astype(np.float32))[None, None]
-        seen.append(look(*perceive(perceiver, image, lungs, device), voxel_ml))
-    return seen[0], seen[1]
+        return perceive(perceiver, image, lungs, device)
+
+    return see_pair(perceived(0), perceived(1), voxel_ml)
 
 
 def as_cases(table: pd.DataFrame, inputs: Tensor) -> Cases:
@@ -182,14 +235,36 @@ def as_cases(table: pd.DataFrame, inputs: Tensor) -> Cases:
     def column(name: str) -> Tensor:
         return torch.tensor(table[name].to_numpy(np.float32))
 
-    known = "true_survival_12m_scan" in table
+    true = [f"true_survival_{months:.0f}m_scan" for months in EDGES_MONTHS]
+    known = all(name in table for name in true)
     return Cases(
         inputs,
         days=column("interval_days"),
         months=column("months"),
         event=column("event"),
-        truth=column("true_survival_12m_scan") if known else None,
+        truth=torch.stack([column(name) for name in true], dim=1) if known else None,
     )
+
+
+# --- Figures ------------------------------------------------------------------------------------
+
+
+def _draw_volumes(table: pd.DataFrame, seen: SeenPair, file: Path) -> None:
+    true = [f"true_tumour_ml_{visit}" for visit in ("baseline", "follow_up")]
+    if all(name in table for name in true):
+        measured = seen.measures[:, :, MEASURES.index("tumour_ml")].numpy().ravel()
+        both = np.log10(measured + 0.1), np.log10(table[true].to_numpy(float).ravel() + 0.1)
+        draw_against_truth(*both, "tumour volume, log10 of ml + 0.1", file)
+
+
+def _draw_survival(cases: Cases, foresight: Foresight, file: Path) -> None:
+    if cases.truth is not None:
+        curves = calibrate(mean_curve(foresight.members, cases), foresight.calibration)
+        predicted, true = (c[:, TWELVE].numpy() for c in (curves, cases.truth))
+        draw_against_truth(predicted, true, "12-month survival of the training patients", file)
+
+
+# --- Weights ------------------------------------------------------------------------------------
 
 
 def _write(
@@ -200,32 +275,39 @@ def _write(
     command: str,
     seed: int,
 ) -> Card:
-    save_file({k: v.contiguous() for k, v in perceiver.cpu().state_dict().items()}, out / PERCEIVER)
-    tensors = {
-        f"{k}.{name}": tensor.contiguous()
-        for k, net in enumerate(foresight.members)
-        for name, tensor in net.state_dict().items()
+    members = {
+        f"{k}.{name}": t for k, net in enumerate(foresight.members) for name, t in _state(net)
     }
-    save_file(tensors, out / FORESEERS)
-    checksums = {name: checksum(out / name) for name in (PERCEIVER, FORESEERS)}
-    together = "".join(checksums.values()).encode()
-    n_train = int((table["split"] == "train").sum())
+    tensors = {
+        PERCEIVER: dict(_state(perceiver)),
+        FORESEERS: members,
+        USUAL: dict(_state(foresight.usual)),
+    }
+    for name, content in tensors.items():
+        save_file(content, out / name)
+    checksums = {name: checksum(out / name) for name in tensors}
     card = Card(
-        version=f"{date.today():%Y%m%d}-{_short(together)}",
-        trained_on=f"{n_train} patients of the trial in patients.csv",
+        version=f"{date.today():%Y%m%d}-{_short(''.join(checksums.values()).encode())}",
+        trained_on=f"{len(table)} patients of the trial in patients.csv",
+        sites=sorted(set(table["site"])) if "site" in table else [],
         command=command,
         seed=seed,
         commit=_commit(),
         members=len(foresight.members),
         cut_off=foresight.cut_off,
+        typical_survival=foresight.typical_survival,
         calibration=foresight.calibration,
-        interval_logit=foresight.interval_logit,
+        interval_parts=foresight.interval_parts,
         ood_distances=foresight.ood_distances,
         prepare_version=PrepareConfig().version,
         checksums=checksums,
     )
     write_card(out, card)
     return card
+
+
+def _state(net: nn.Module) -> list[tuple[str, Tensor]]:
+    return [(name, t.detach().cpu().contiguous()) for name, t in net.state_dict().items()]
 
 
 def _short(content: bytes) -> str:
@@ -243,27 +325,21 @@ def _commit() -> str:
 
 
 def predict_trial(
-    trial: Path, ensemble: Ensemble, *, cache: Path, progress: Progress
-) -> tuple[pd.DataFrame, list[Prediction]]:
-    """Predict for every pair of a trial, straight from its prepared scans.
+    trial: Path, table: pd.DataFrame, ensemble: Ensemble, *, kept: Path, progress: Progress
+) -> list[Prediction]:
+    """Predict for every row of a trial's table, straight from its prepared scans.
 
     Args:
-        cache: File that keeps what the first network saw; made anew for other weights.
+        kept: File that keeps what the first network saw; made anew for other weights.
     """
-    table = read_trial(trial)
     device = torch.device(ensemble.device)
-    inputs, measures = see_trial(trial, table, ensemble.perceiver, device, cache, progress)
-    return table, predict_rows(ensemble, table, inputs, measures)
+    seen = see_trial(trial, table, ensemble.perceiver, device, kept, progress)
+    return predict_rows(ensemble, table, seen)
 
 
-def predict_rows(
-    ensemble: Ensemble, table: pd.DataFrame, inputs: Tensor, measures: Tensor
-) -> list[Prediction]:
+def predict_rows(ensemble: Ensemble, table: pd.DataFrame, seen: SeenPair) -> list[Prediction]:
     """One prediction a row, from what `see_trial` returned for these rows."""
     return [
-        replace(
-            ensemble.foresee(inputs[i : i + 1], days),
-            biomarkers=biomarkers(measures[i, 0], measures[i, 1]),
-        )
+        ensemble.foresee(seen.of(slice(i, i + 1)), days)
         for i, days in enumerate(table["interval_days"])
     ]

@@ -2,13 +2,14 @@
 
 ``card.json`` says what the weights are, how they were made and how well they do; it also holds
 everything small that changes a result (cut-off, calibration, interval), so that a person can read
-it. ``perceiver.safetensors`` and ``foreseers.safetensors`` hold the networks; the card has their
-checksums.
+it. ``perceiver.safetensors`` and ``foreseers.safetensors`` hold the networks, and
+``usual.safetensors`` what the training scans look like; the card has their checksums.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +19,9 @@ from ctrs.errors import WeightsUnusable
 
 CARD = "card.json"
 PERCEIVER, FORESEERS = "perceiver.safetensors", "foreseers.safetensors"
-FORMAT = 1  # of the card; another format needs another program
+USUAL = "usual.safetensors"
+REPORT = "report.md"  # what was measured, in words
+FORMAT = 2  # of the card; another format needs another program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +31,15 @@ class Card:
     Attributes:
         version: Names the weights: date and the first letters of their checksum.
         trained_on, command, seed, commit: Where they come from.
+        sites: That gave patients to the training, where the table says.
         members: Networks in the ensemble.
         cut_off: Of `survival_12m`; below it is high risk. Fixed on training patients.
+        typical_survival: Median of `survival_12m` over the training patients.
         calibration: ``intercept`` and ``slope`` of the log cumulative hazard.
-        interval_logit: Half width of the 90 % interval on the logit scale, beside the members'
-            spread; measured on held-out training patients.
+        interval_parts: Half widths of 90 % intervals on the logit scale: ``calibration`` (how
+            far it may be off), ``rescan`` (another scan of the same patient on the same day) and
+            ``unseen`` (what the scans show and the networks miss). Measured on training patients
+            that the weights did not learn from.
         ood_distances: 101 percentiles (0-100) of the training pairs' distance from the usual.
         checksums: sha256 by file name.
         remarks: What else somebody who makes the weights again should know.
@@ -41,19 +48,26 @@ class Card:
 
     version: str
     trained_on: str
+    sites: list[str]
     command: str
     seed: int
     commit: str
     members: int
     cut_off: float
+    typical_survival: float
     calibration: dict[str, float]
-    interval_logit: float
+    interval_parts: dict[str, float]
     ood_distances: list[float]
     prepare_version: str
     checksums: dict[str, str]
     metrics: dict[str, Any] = field(default_factory=dict)
     remarks: str = ""
     format: int = FORMAT
+
+    @property
+    def interval_logit(self) -> float:
+        """Half width of the 90 % interval on the logit scale, beside the members' spread."""
+        return math.hypot(*self.interval_parts.values())
 
 
 def read_card(folder: Path) -> Card:

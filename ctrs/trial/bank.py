@@ -11,14 +11,14 @@ the trial was made from.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import SimpleITK as sitk
 
@@ -26,6 +26,7 @@ from ctrs.config import Config
 from ctrs.errors import InputRejected
 from ctrs.prepare import onto_model_grid, prepare
 from ctrs.trial.population.patients import TrialPatient, simulate_patients, trial_table
+from ctrs.trial.prepared import PREPARED, RESCANS, Bytes, write_prepared
 from ctrs.trial.real.backgrounds import (
     RealRendering,
     RealScan,
@@ -34,8 +35,6 @@ from ctrs.trial.real.backgrounds import (
 )
 from ctrs.trial.render import RenderedScan, protocol_of, render_visit
 from ctrs.types import Array
-
-Bytes = npt.NDArray[np.uint8]
 
 RENDER_MM = 3.0  # pixel size for training scans: that of the model's grid, edges in proportion
 RENDERER = 3  # raise it when the same patient would be rendered differently
@@ -48,12 +47,15 @@ def simulate_trial(
     *,
     voxels: bool = True,
     backgrounds: Path | None = None,
+    rescans: int = 0,
     workers: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Simulate ``n`` patients into ``folder``; scans of this very trial already there are kept.
 
     Args:
+        rescans: So many of the training patients are scanned again at both visits, on the same
+            days: lain down anew, another breath, another protocol of the same scanner.
         backgrounds: Folder of real scans (`ctrs.trial.real.backgrounds`): the patients' tumours and
             fluid are painted into these, one after the other, in place of simulated anatomy.
             What the simulated body would show beside them (emphysema, muscle, bone) is then
@@ -77,56 +79,11 @@ def simulate_trial(
     table.to_csv(partly, index=False)
     partly.replace(folder / "patients.csv")
     if voxels:
-        _render_all(folder / "prepared", patients, backgrounds, workers, progress)
+        numbered = list(enumerate(patients))
+        _render_all(folder / PREPARED, numbered, backgrounds, workers, progress)
+        twice = [(i, replace(p, seed=p.seed + 1)) for i, p in numbered if p.person.split == "train"]
+        _render_all(folder / RESCANS, twice[:rescans], backgrounds, workers, progress)
     return table
-
-
-def read_patients(folder: Path, needed: Iterable[str]) -> pd.DataFrame:
-    """``patients.csv`` of a trial.
-
-    Raises:
-        InputRejected: There is none, it is no table, one of the ``needed`` columns is missing, or
-            the follow-up is not in months (0 or more) with deaths True or False.
-    """
-    file = folder / "patients.csv"
-    if not file.exists():
-        raise InputRejected(
-            "The folder holds no patients.csv.", "Make one with `python -m ctrs trial simulate`."
-        )
-    try:
-        table = pd.read_csv(file, dtype={"ecog": str})
-    except (ValueError, pd.errors.ParserError):
-        raise InputRejected(
-            "patients.csv is no table that can be read.",
-            "Save it as comma-separated text, one row a patient.",
-        ) from None
-    missing = set(needed) - set(table.columns)
-    if missing:
-        raise InputRejected(
-            f"patients.csv lacks the columns {', '.join(sorted(missing))}.",
-            "Add them; the README describes each.",
-        )
-    _check_follow_up(table)
-    return table
-
-
-def _check_follow_up(table: pd.DataFrame) -> None:
-    if "months" in table:
-        months = pd.to_numeric(table["months"], errors="coerce")
-        wrong = int((~(months >= 0) | np.isinf(months)).sum())
-        if wrong:
-            raise InputRejected(
-                f"In {wrong} of {len(table)} rows the months of follow-up are missing or no number"
-                " of at least 0.",
-                "Give the months from the follow-up CT to death or last contact.",
-            )
-    if "event" in table:
-        if not table["event"].isin([True, False]).all():  # 1 and 0 are these two
-            raise InputRejected(
-                "The column event holds other values than True and False.",
-                "Write True where the patient has died, False where not.",
-            )
-        table["event"] = table["event"].astype(bool)
 
 
 def _made_from(backgrounds: Path | None) -> dict[str, Any]:
@@ -141,7 +98,7 @@ def _made_from(backgrounds: Path | None) -> dict[str, Any]:
 def _claim(folder: Path, made_from: dict[str, Any]) -> None:
     """Note what a trial is made from; refuse to mix it with another, or with real patients."""
     note = folder / "trial.json"
-    strange = (folder / "patients.csv").exists() or (folder / "prepared").exists()
+    strange = (folder / "patients.csv").exists() or (folder / PREPARED).exists()
     if not note.exists() and strange:
         raise InputRejected(
             "The folder holds patients or scans that no simulation made.", "Choose an empty folder."
@@ -167,7 +124,7 @@ def _read_note(note: Path) -> dict[str, Any]:
 
 def _render_all(
     folder: Path,
-    patients: list[TrialPatient],
+    patients: list[tuple[int, TrialPatient]],
     backgrounds: Path | None,
     workers: int,
     progress: Callable[[int, int], None],
@@ -175,7 +132,7 @@ def _render_all(
     folder.mkdir(exist_ok=True)
     with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
         render = partial(_render_one, folder, backgrounds)
-        done = pool.map(render, enumerate(patients), chunksize=4)
+        done = pool.map(render, patients, chunksize=4)
         for index, _ in enumerate(done):
             progress(index + 1, len(patients))
 
@@ -205,11 +162,7 @@ def _render_one(folder: Path, backgrounds: Path | None, numbered: tuple[int, Tri
     if path.exists():
         return
     visits = [_visit_arrays(_visit(index, patient, v, backgrounds), Config()) for v in (0, 1)]
-    partly = path.with_suffix(".part")
-    with partly.open("wb") as file:
-        both = {name: np.stack([visit[name] for visit in visits]) for name in visits[0]}
-        np.savez_compressed(file, allow_pickle=False, **both)
-    partly.replace(path)
+    write_prepared(path, visits)
 
 
 def _visit(index: int, patient: TrialPatient, visit: int, backgrounds: Path | None) -> RenderedScan:
@@ -244,9 +197,3 @@ def _visit_arrays(scan: RenderedScan, config: Config) -> dict[str, Bytes]:
 
 def _bytes(share: Array) -> Bytes:
     return np.rint(share * 255).astype(np.uint8)
-
-
-def load_prepared(folder: Path, patient: str, *names: str) -> dict[str, Bytes]:
-    """The arrays of one patient, all or those named; first axis baseline and follow-up."""
-    with np.load(folder / "prepared" / f"{patient}.npz", allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in names or arrays.files}

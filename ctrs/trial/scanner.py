@@ -42,6 +42,7 @@ BOOST_MM2 = (7.0, 2.9, 0.55, 1.9)  # a
 FINEST_PIXEL_MM = 0.8  # noise is what a scanner makes at this pixel size, averaged where coarser
 FINE_MM = 1.0  # scanners make pixels up to about this size
 NOISE_RZ = ((2.0, 2.5, 5.0), (0.38, 0.28, 0.06))  # spacing mm, correlation of slices: table above
+LARGEST_GAIN = 20.0  # from a soft kernel to a sharp one; beyond it a file holds rounding alone
 STREAKS_FROM = 3.0  # variance along the shoulders over the usual, from which it shows as streaks
 
 WATER_PER_MM = 0.019  # attenuation of water at about 70 keV
@@ -172,6 +173,32 @@ def renoise(
 
 
 # --- Sharpness ----------------------------------------------------------------------------------
+
+
+def change_kernel(hu: Array, spacing: Triple, before: float, after: float) -> Array:
+    """A scan as another kernel would have reconstructed it: tissue and noise alike; same shape.
+
+    Each slice's spectrum is multiplied by the ratio of the two kernels ``M(f)``: see the top of
+    the module.
+
+    Args:
+        spacing: mm, ``(z, y, x)``.
+        before, after: Sharpness of the scan's own kernel and of the other one, as in `Protocol`.
+    """
+    (blur_0, boost_0), (blur_1, boost_1) = _kernel(before), _kernel(after)
+    shape = _fast(hu.shape[1:])
+    fy = np.fft.fftfreq(shape[0], spacing[1])[:, None]
+    fx = np.fft.rfftfreq(shape[1], spacing[2])[None, :]
+    square = fy * fy + fx * fx
+    ratio = (1 + boost_1 * square) / (1 + boost_0 * square)
+    ratio *= np.exp(2 * np.pi**2 * (blur_0**2 - blur_1**2) * square)
+    gain = np.minimum(ratio, LARGEST_GAIN).astype(np.float32)
+    changed = np.empty(hu.shape, np.float32)
+    more = [(0, n - have) for n, have in zip(shape, hu.shape[1:], strict=True)]
+    for image, other in zip(hu, changed, strict=True):
+        spectrum = fft.rfft2(np.pad(image, more, mode="edge")) * gain
+        other[...] = fft.irfft2(spectrum, shape)[: image.shape[0], : image.shape[1]]
+    return np.clip(np.rint(changed), -1024, 3071)
 
 
 def _slabs(tissue: Array, spacing_mm: float, thickness_mm: float) -> Iterator[Array]:

@@ -1,5 +1,6 @@
 """The only place that knows both streamlit and the domain: frame, caches, widgets, words."""
 
+from ctrs import NOTICE
 from ctrs.ui.board import board_rows, filtered_rows, show_board
 from ctrs.ui.cohort import (
     choose_cohort,
@@ -9,7 +10,7 @@ from ctrs.ui.cohort import (
     show_hazards,
     show_survival,
 )
-from ctrs.ui.frame import NOTICE, PAGES, frame
+from ctrs.ui.frame import PAGES, frame
 from ctrs.ui.messages import explained
 from ctrs.ui.model_card import show_card, show_zones
 from ctrs.ui.patient import (

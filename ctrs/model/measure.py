@@ -1,0 +1,182 @@
+"""From the maps of what is where to a few numbers a scan, and from two scans to a pair's."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from ctrs.config import PrepareConfig
+from ctrs.types import STRUCTURES, Array, Mask
+
+EMPHYSEMA_HU = -950.0
+SOFT_TISSUE_HU = (-20.0, 120.0)
+# Where the network is unsure a voxel counts in part: below the first not at all, above the second
+# wholly. Half a per mill of doubt in a million voxels would else be 15 ml.
+DOUBT, SURE = 0.2, 0.8
+BELOW_THE_SHOULDERS = 0.7  # of the height of the lungs
+HU_LOW, HU_HIGH = PrepareConfig().window_hu
+
+VOLUMES = tuple(name for name in STRUCTURES if name != "muscle")
+MEASURES = (*(f"{name}_ml" for name in VOLUMES), "muscle_cm2", "chest_cm2", "lung_ml", "lung_hu",
+            "emphysema_share", "noise_hu", "noise_along_hu")  # fmt: skip
+
+# How a measure is brought to the scale on which it acts: volumes become logarithms, so that their
+# difference is growth in per cent.
+_SMALLEST_ML = {"tumour_ml": 0.3, "effusion_ml": 50.0, "fibrosis_ml": 50.0, "halo_ml": 2.0}
+NEW_ML = 0.3  # a new tumour as small as can be seen
+_DESCRIBED = MEASURES[:-2]  # noise says how a scan was made, and nothing about the patient
+INPUTS = (*(f"mean {name}" for name in _DESCRIBED), *(f"change of {name}" for name in _DESCRIBED),
+          "new tumour")  # fmt: skip
+# Never better with more of it.
+_HARMFUL = ("tumour_ml", "liver_tumour_ml", "bone_tumour_ml", "effusion_ml")
+WORSE = {f"{what} {name}" for what in ("mean", "change of") for name in _HARMFUL} | {"new tumour"}
+
+
+def firm(maps: Tensor) -> Tensor:
+    """Probabilities → shares of a voxel, without the haze of doubt; keeps the shape."""
+    return ((maps - DOUBT) / (SURE - DOUBT)).clamp(0, 1)
+
+
+def measure(image: Tensor, lungs: Tensor, maps: Tensor, voxel_ml: float) -> Tensor:
+    """Plain measurements of scans, from the image and the maps.
+
+    Args:
+        image, lungs: (B, 1, Z, Y, X).
+        maps: (B, S, Z, Y, X), probabilities of `STRUCTURES`.
+
+    Returns:
+        (B, 14) in the order of `MEASURES`: volumes in ml; area of the chest wall's muscle and of
+        the box around the lungs in cm2, means over the slices with lung (muscle below the
+        shoulders); density and noise in HU; emphysema as a share of the aerated lung.
+    """
+    hu = image * (HU_HIGH - HU_LOW) + HU_LOW
+    shares = firm(maps)
+    by_name = dict(zip(STRUCTURES, shares.split(1, dim=1), strict=True))
+    volumes = [_total(by_name[name]) * voxel_ml for name in VOLUMES]
+    aerated = lungs * (1 - by_name["tumour"]) * (1 - by_name["effusion"])
+    mm = 10 * voxel_ml ** (1 / 3)
+    within, across = _noise(hu)
+    return torch.stack(
+        [
+            *volumes,
+            _muscle(by_name["muscle"], lungs) * mm * mm / 100,
+            _chest(lungs) * mm * mm / 100,
+            _total(lungs) * voxel_ml,
+            _mean(hu, aerated),
+            _mean((hu < EMPHYSEMA_HU).to(hu.dtype), aerated),
+            within,
+            across,
+        ],
+        dim=1,
+    )
+
+
+def _total(share: Tensor) -> Tensor:
+    return share.sum(dim=(1, 2, 3, 4))
+
+
+def _mean(values: Tensor, share: Tensor) -> Tensor:
+    return _total(values * share) / _total(share).clamp_min(1.0)
+
+
+def _muscle(muscle: Tensor, lungs: Tensor) -> Tensor:
+    """Voxels of muscle in a slice, on the average from the lowest lung to the shoulders."""
+    held = lungs.amax(dim=(1, 3, 4))  # (B, Z)
+    up = held.cumsum(1) / held.sum(1, keepdim=True).clamp_min(1)
+    low = held * (up <= BELOW_THE_SHOULDERS)
+    return (muscle.sum(dim=(1, 3, 4)) * low).sum(1) / low.sum(1).clamp_min(1)
+
+
+def _chest(lungs: Tensor) -> Tensor:
+    """Voxels of the box around both lungs in a slice, on the average of the slices with lung."""
+    wide = lungs.amax(3).sum(dim=(1, 3))  # (B, Z): columns that hold lung
+    deep = lungs.amax(4).sum(dim=(1, 3))
+    held = lungs.amax(dim=(1, 3, 4))
+    return (wide * deep).sum(1) / held.sum(1).clamp_min(1)
+
+
+def _noise(hu: Tensor) -> tuple[Tensor, Tensor]:
+    """How much soft tissue differs from voxel to voxel, HU: within a slice and across slices."""
+    low, high = SOFT_TISSUE_HU
+    soft = ((hu > low) & (hu < high)).to(hu.dtype)
+
+    def differ(axis: int) -> Tensor:
+        n = hu.shape[axis]
+        parts = [hu.narrow(axis, k, n - 2) for k in (0, 1, 2)]
+        inside = torch.stack([soft.narrow(axis, k, n - 2) for k in (0, 1, 2)]).amin(0)
+        return _mean((parts[0] - 2 * parts[1] + parts[2]).square() / 6, inside).sqrt()
+
+    return differ(4), differ(2)
+
+
+# --- Two scans --------------------------------------------------------------------------------
+
+
+def describe_pair(baseline: Tensor, follow_up: Tensor, new_ml: Tensor) -> Tensor:
+    """Measures of both scans → `INPUTS`: (B, 14), (B, 14), (B,) -> (B, 25)."""
+    before, after = _scaled(baseline), _scaled(follow_up)
+    new = torch.log1p(new_ml / NEW_ML)[:, None]
+    return torch.cat([(before + after) / 2, after - before, new], dim=1)
+
+
+def _scaled(measures: Tensor) -> Tensor:
+    m = dict(zip(MEASURES, measures.unbind(1), strict=True))
+    volumes = [torch.log1p(m[f"{n}_ml"] / _SMALLEST_ML.get(f"{n}_ml", 0.5)) for n in VOLUMES]
+    return torch.stack(
+        [
+            *volumes,
+            torch.log(m["muscle_cm2"].clamp_min(5) / 100),
+            torch.log(m["chest_cm2"].clamp_min(50) / 500),
+            torch.log(m["lung_ml"].clamp_min(100) / 4000),
+            m["lung_hu"] / 100,
+            m["emphysema_share"] * 5,
+        ],
+        dim=1,
+    )
+
+
+def new_tumours(before: Array, after: Array, lungs: tuple[Mask, Mask]) -> list[Array]:
+    """Tumours of the follow-up where the baseline shows none: candidates, for a person to judge.
+
+    A place of one scan is found in the other by the boxes around the lungs.
+
+    Args:
+        before, after: Shares of tumour on the model's grid, baseline and follow-up.
+        lungs: Of both scans.
+
+    Returns:
+        The share of each candidate, each in the shape of ``after``, the largest first.
+    """
+    labels, n = ndimage.label(after > _SEEN)
+    if n == 0 or not (lungs[0].any() and lungs[1].any()):
+        return []
+    known = ndimage.maximum_filter(before, size=_NEAR_VOXELS)
+    found = []
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        part = np.where(labels[box] == label, after[box], 0)
+        if part.sum() < _SMALLEST_NEW_VOXELS:
+            continue
+        where = np.argwhere(labels[box] == label) + [s.start for s in box]
+        if _highest(known, _at_baseline(where, lungs)) < _UNSEEN:
+            whole = np.zeros_like(after)
+            whole[box] = part
+            found.append(whole)
+    return sorted(found, key=lambda share: -float(share.sum()))
+
+
+_SEEN, _UNSEEN = 0.5, 0.2  # share of tumour from which it is there, below which it is not
+_NEAR_VOXELS = 11  # 3 mm each: what lies within 15 mm may be the same tumour in another breath
+_SMALLEST_NEW_VOXELS = 6  # 0.16 ml, a ball of 7 mm
+
+
+def _at_baseline(where: np.ndarray, lungs: tuple[Mask, Mask]) -> np.ndarray:
+    ends = [np.array([np.percentile(axis, (1, 99)) for axis in np.nonzero(m)]) for m in lungs]
+    (low_0, high_0), (low_1, high_1) = (e.T for e in ends)
+    moved = (where - low_1) / np.maximum(high_1 - low_1, 1) * (high_0 - low_0) + low_0
+    return np.asarray(np.clip(np.rint(moved), 0, np.array(lungs[0].shape) - 1), int)
+
+
+def _highest(values: Array, where: np.ndarray) -> float:
+    return float(values[tuple(where.T)].max())

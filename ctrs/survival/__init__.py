@@ -1,0 +1,79 @@
+"""Survival statistics: follow-up in, curves, tests and measures of a score out.
+
+Thin, typed faces on lifelines and torchsurv, held against R (``survival`` 3.5-3). One idea a
+file. Wherever a score or probability goes in, higher = lives longer.
+"""
+
+from ctrs.survival.bootstrap import Difference, Estimate, bootstrap_estimates, paired_differences
+from ctrs.survival.calibration import Calibration, CalibrationBin, calibration_at
+from ctrs.survival.checks import MIN_GROUP
+from ctrs.survival.cox import CoxModel, CoxRow, cox_each, cox_model, cox_score, cox_terms
+from ctrs.survival.decision_curve import DecisionCurve, decision_curve
+from ctrs.survival.discrimination import auc_at, brier_at, concordance, harrell_c, uno_c
+from ctrs.survival.hazard_ratios import (
+    MIN_SUBGROUP,
+    MIN_TUMOUR_ML,
+    PER,
+    SPLIT_AGE,
+    SUBGROUPS,
+    hazard_ratio,
+    subgroup_hazard_ratios,
+)
+from ctrs.survival.kaplan_meier import (
+    RestrictedMean,
+    at_risk,
+    kaplan_meier,
+    restricted_mean,
+    reverse_kaplan_meier,
+    survival_at,
+)
+from ctrs.survival.landmark import Landmark, landmark, landmark_cohort, split_by_risk
+from ctrs.survival.log_rank import PairOfGroups, log_rank, pairwise_log_rank, reportable_p
+from ctrs.survival.proportional_hazards import ProportionalityTest, proportional_hazards
+
+__all__ = [
+    "MIN_GROUP",
+    "MIN_SUBGROUP",
+    "MIN_TUMOUR_ML",
+    "PER",
+    "SPLIT_AGE",
+    "SUBGROUPS",
+    "Calibration",
+    "CalibrationBin",
+    "CoxModel",
+    "CoxRow",
+    "DecisionCurve",
+    "Difference",
+    "Estimate",
+    "Landmark",
+    "PairOfGroups",
+    "ProportionalityTest",
+    "RestrictedMean",
+    "at_risk",
+    "auc_at",
+    "bootstrap_estimates",
+    "brier_at",
+    "calibration_at",
+    "concordance",
+    "cox_each",
+    "cox_model",
+    "cox_score",
+    "cox_terms",
+    "decision_curve",
+    "harrell_c",
+    "hazard_ratio",
+    "kaplan_meier",
+    "landmark",
+    "landmark_cohort",
+    "log_rank",
+    "paired_differences",
+    "pairwise_log_rank",
+    "proportional_hazards",
+    "reportable_p",
+    "restricted_mean",
+    "reverse_kaplan_meier",
+    "split_by_risk",
+    "subgroup_hazard_ratios",
+    "survival_at",
+    "uno_c",
+]

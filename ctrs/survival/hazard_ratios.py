@@ -1,0 +1,211 @@
+"""The hazard ratio of the score: in everybody, adjusted, and in subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from ctrs.survival.checks import MIN_GROUP, require
+from ctrs.survival.cox import fit_cox
+from ctrs.types import UNKNOWN, Cohort, HazardRatio
+
+PER = 0.10  # hazard ratios are given per +10 percentage points of predicted survival
+MIN_SUBGROUP = MIN_GROUP
+SPLIT_AGE = 65  # years; the cut most immunotherapy trials report
+MIN_TUMOUR_ML = 0.1  # about a 6 mm nodule: keeps the logarithm finite where no tumour is left
+
+# What the forest is drawn for, column and heading, in this order.
+SUBGROUPS: dict[str, str] = {
+    "recist": "RECIST",
+    "pd_l1": "PD-L1",
+    "histology": "Histology",
+    "line": "Line",
+    "sex": "Sex",
+    "age": "Age",
+}
+_LEVELS: dict[str, tuple[str, ...]] = {
+    "recist": ("CR", "PR", "SD", "PD", "NE"),
+    "pd_l1": ("<1%", "1-49%", ">=50%"),
+    "age": (f"< {SPLIT_AGE}", f">= {SPLIT_AGE}"),
+}
+_ADJUSTED_FOR = {"age": "age", "sex": "sex", "histology": "histology", "pd_l1": "PD-L1"}
+
+
+def hazard_ratio(cohort: Cohort, per: float = PER, *, adjusted: bool) -> HazardRatio:
+    """Hazard ratio of death per +``per`` of predicted 12-month survival, by Cox (Efron ties).
+
+    Below 1 = the higher the score, the fewer deaths: the direction the score should have.
+
+    Args:
+        cohort: Rows without a score are left out.
+        per: 0.10 = ten percentage points.
+        adjusted: For those of age, sex, histology, PD-L1 and log baseline tumour volume
+            (``tumour_volume_ml``) that the table has; the label says which. "unknown" is a
+            level; a patient without an age or a volume is left out.
+
+    Returns:
+        The row; its numbers are NaN where the model has no finite answer.
+
+    Raises:
+        TooFewPatients: Nobody, or nobody who died.
+
+    Source:
+        Cox, J. R. Stat. Soc. B 34 (1972) 187-220; same as R's ``coxph``.
+    """
+    table = cohort.table.dropna(subset=["survival_12m"])
+    label = f"Per +{per * 100:g} points"
+    if not adjusted:
+        return _score_row(label, table, per, pd.DataFrame(index=table.index))
+    table = table.dropna(subset=[c for c in ("age", "tumour_volume_ml") if c in table])
+    table = _without_silent_levels(table)
+    names = [name for column, name in _ADJUSTED_FOR.items() if column in table]
+    names += ["tumour volume"] if "tumour_volume_ml" in table else []
+    if names:
+        label += f", adjusted for {', '.join(names)}"
+    return _score_row(label, table, per, _covariates(table))
+
+
+def subgroup_hazard_ratios(
+    cohort: Cohort, factors: Mapping[str, str] = SUBGROUPS, per: float = PER
+) -> list[HazardRatio]:
+    """Forest rows: does the score work in everybody? Unadjusted, per +``per``.
+
+    Args:
+        factors: Column to heading. ``"age"`` is split at 65; a column the table lacks is
+            skipped; a missing value is the level "unknown".
+
+    Returns:
+        First "All patients", then one row a level, labelled ``"heading: level"``. A level with
+        fewer than 10 patients or no death has ``n_patients`` and ``n_events``, and NaN for
+        every estimate: say "too few" there. ``p_interaction`` is the same in all rows of a
+        factor and tests the levels that have an estimate; ``None`` if fewer than two have.
+
+    Raises:
+        TooFewPatients: Nobody, or nobody who died, in the whole cohort.
+    """
+    table = cohort.table.dropna(subset=["survival_12m"])
+    rows = [replace(hazard_ratio(cohort, per, adjusted=False), label="All patients")]
+    for column, heading in factors.items():
+        if column in table:
+            rows += _factor_rows(table, column, heading, per)
+    return rows
+
+
+def _factor_rows(table: pd.DataFrame, column: str, heading: str, per: float) -> list[HazardRatio]:
+    levels = _levels(table, column)
+    rows = {
+        level: _level_row(f"{heading}: {level}", table[levels == level], per)
+        for level in levels.cat.categories
+    }
+    estimated = [level for level, row in rows.items() if np.isfinite(row.hazard_ratio)]
+    p_interaction = _interaction_p(table, levels, estimated)
+    return [replace(row, p_interaction=p_interaction) for row in rows.values()]
+
+
+def _level_row(label: str, table: pd.DataFrame, per: float) -> HazardRatio:
+    if len(table) < MIN_SUBGROUP or not table["event"].any():
+        return _no_estimate(label, table)
+    return _score_row(label, table, per, pd.DataFrame(index=table.index))
+
+
+def _interaction_p(table: pd.DataFrame, levels: pd.Series, estimated: list[str]) -> float | None:
+    """Likelihood ratio test of score x level against score + level, as R's ``anova``."""
+    if len(estimated) < 2:
+        return None
+    kept = levels.isin(estimated)
+    table, levels = table[kept], levels[kept].cat.set_categories(estimated)
+    level = pd.get_dummies(levels, drop_first=True, dtype=float).add_prefix("level ")
+    score = table["survival_12m"].astype(float) / PER
+    together = level.assign(score=score)
+    products = level.mul(score, axis=0).add_prefix("score x ")
+    same = fit_cox(together, table)
+    differs = fit_cox(together.join(products), table)
+    if same is None or differs is None:
+        return None
+    gain = 2 * (differs.log_likelihood_ - same.log_likelihood_)
+    return float(chi2.sf(max(gain, 0.0), df=len(estimated) - 1))
+
+
+def _levels(table: pd.DataFrame, column: str) -> pd.Series:
+    """The factor as a category: clinical order, then by name; "other", "unknown" come last."""
+    values: pd.Series
+    if column == "age":
+        low, high = _LEVELS["age"]
+        age = pd.to_numeric(table["age"])
+        split = np.where(age < SPLIT_AGE, low, high)
+        values = pd.Series(np.where(age.notna(), split, UNKNOWN), table.index)
+    else:
+        values = table[column].astype(object).where(table[column].notna(), UNKNOWN).astype(str)
+    present = {str(level) for level in values}
+    clinical = [level for level in _LEVELS.get(column, ()) if level in present]
+    by_name = sorted(present - {*clinical, "other", UNKNOWN})
+    last = [level for level in ("other", UNKNOWN) if level in present]
+    return values.astype(pd.CategoricalDtype(clinical + by_name + last))
+
+
+def _without_silent_levels(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out who is in a level nobody died in.
+
+    The best hazard of such a level is 0, which Newton's method cannot reach; with hazard 0 its
+    patients drop out of every risk set, so the other coefficients are those of the limit.
+    """
+    for column in ("sex", "histology", "pd_l1"):
+        if column in table:
+            levels = _levels(table, column)
+            table = table[levels.isin(levels[table["event"].astype(bool)].unique())]
+    return table
+
+
+def _covariates(table: pd.DataFrame) -> pd.DataFrame:
+    """What the score is adjusted for, as numbers, without columns that repeat others."""
+    columns = pd.DataFrame(index=table.index)
+    if "age" in table:
+        columns["age"] = table["age"].astype(float)
+    if "tumour_volume_ml" in table:
+        volume = table["tumour_volume_ml"].astype(float)
+        columns["log volume"] = np.log(volume.clip(lower=MIN_TUMOUR_ML))
+    for column in ("sex", "histology", "pd_l1"):
+        if column in table:
+            dummies = pd.get_dummies(_levels(table, column), drop_first=True, dtype=float)
+            columns = columns.join(dummies.add_prefix(f"{column} "))
+    return _independent(columns)
+
+
+def _independent(columns: pd.DataFrame) -> pd.DataFrame:
+    """Drop constants and sums of others, as R does: two unknowns often come together."""
+    centred = (columns - columns.mean()).to_numpy(dtype=float)
+    kept: list[int] = []
+    for column in range(centred.shape[1]):
+        if np.linalg.matrix_rank(centred[:, [*kept, column]]) > len(kept):
+            kept.append(column)
+    return columns.iloc[:, kept]
+
+
+def _score_row(label: str, table: pd.DataFrame, per: float, others: pd.DataFrame) -> HazardRatio:
+    n_events = int(table["event"].sum())
+    require(
+        n_events > 0,
+        f"{len(table)} patients with {n_events} deaths: a hazard ratio needs at least 1 death.",
+    )
+    fit = fit_cox(others.assign(score=table["survival_12m"].astype(float) / per), table)
+    if fit is None:
+        return _no_estimate(label, table)
+    score = fit.summary.loc["score"]
+    return HazardRatio(
+        label=label,
+        hazard_ratio=float(score["exp(coef)"]),
+        lower=float(score["exp(coef) lower 95%"]),
+        upper=float(score["exp(coef) upper 95%"]),
+        p_value=float(score["p"]),
+        n_patients=len(table),
+        n_events=n_events,
+    )
+
+
+def _no_estimate(label: str, table: pd.DataFrame) -> HazardRatio:
+    nan = float("nan")
+    return HazardRatio(label, nan, nan, nan, nan, len(table), int(table["event"].sum()))

@@ -1,0 +1,186 @@
+"""Survival over time, with intervals: curves, medians, restricted means, length of follow-up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from lifelines import KaplanMeierFitter
+from scipy.stats import norm
+
+from ctrs.survival.checks import follow_up, require
+from ctrs.types import Cohort, Floats, Interval, SurvivalAt, SurvivalCurve
+
+_TOLERANCE = 1e-9  # lifelines multiplies by adding logarithms: 0.5 may come out a hair above
+_Z = float(norm.ppf(0.975))
+
+
+def kaplan_meier(
+    cohort: Cohort, label: str | None = None, *, interval: Interval = "log-log"
+) -> SurvivalCurve:
+    """Estimate overall survival from the follow-up CT on.
+
+    One row at 0, one per time of death, and a last one where follow-up ends, so that the curve
+    knows how far it reaches. Once nobody is left alive the band is NaN (R: NA).
+
+    Args:
+        cohort: At least one patient.
+        label: ``None``: the cohort's name.
+        interval: ``"log-log"`` keeps the band inside 0 to 1 and holds what it promises in small
+            groups; ``"log"`` is R's default, for comparing with what others published.
+
+    Returns:
+        The curve with a pointwise 95 % band, as R's ``survfit(conf.type = interval)``. The
+        median is the first time survival falls to 0.5, and the middle of the step if a step
+        lies at 0.5 exactly; its interval is where the band does, ``None`` where it does not.
+
+    Raises:
+        TooFewPatients: The cohort is empty.
+
+    Source:
+        Kaplan & Meier, JASA 53 (1958) 457-481; bands: Kalbfleisch & Prentice (1980).
+    """
+    require(not cohort.table.empty, f"No patient is in “{cohort.name}”; at least 1 is needed.")
+    months, event = follow_up(cohort.table)
+    steps = _steps(cohort.table, interval)
+    steps = steps[np.isin(steps.index, months[event]) | (steps.index == months.max())]
+    # The first row says that everybody was alive at the scan, whatever happened that day.
+    rows = np.vstack([(0.0, 1.0, 1.0, 1.0), steps.reset_index().to_numpy(dtype=float)])
+    at, survival, lower, upper = rows.T
+    return SurvivalCurve(
+        label=cohort.name if label is None else label,
+        months=at,
+        survival=survival,
+        lower=lower,
+        upper=upper,
+        n_patients=len(months),
+        n_events=int(event.sum()),
+        median_months=_time_at_half(at, survival),
+        median_interval=(_time_at_half(at, lower), _time_at_half(at, upper)),
+        interval=interval,
+    )
+
+
+def _steps(table: pd.DataFrame, interval: Interval) -> pd.DataFrame:
+    """Survival and its band at every time in the table."""
+    fit = KaplanMeierFitter().fit(*follow_up(table))
+    survival = fit.survival_function_.iloc[:, 0]
+    events = fit.event_table
+    left = events["at_risk"] - events["observed"]
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 and 1 have their own rule below
+        greenwood = (events["observed"] / (events["at_risk"] * left)).cumsum()
+        reach = _Z * np.sqrt(greenwood)
+        if interval == "log":
+            lower, upper = survival * np.exp(-reach), np.minimum(survival * np.exp(reach), 1)
+        else:
+            stretch = np.exp(reach / np.log(survival))
+            lower, upper = survival ** (1 / stretch), survival**stretch
+    undecided = pd.Series(np.where(survival >= 1, 1.0, np.nan), survival.index)
+    inside = (survival > 0) & (survival < 1)
+    return pd.DataFrame(
+        {
+            "survival": survival,
+            "lower": lower.where(inside, undecided),
+            "upper": upper.where(inside, undecided),
+        }
+    )
+
+
+def _time_at_half(months: Floats, survival: Floats) -> float | None:
+    """When a step function falls to a half; the middle of a step at a half, as in R."""
+    reached = np.flatnonzero(survival <= 0.5 + _TOLERANCE)
+    if len(reached) == 0:
+        return None
+    first = reached[0]
+    below = np.flatnonzero(survival < survival[first] - _TOLERANCE)
+    if abs(survival[first] - 0.5) <= _TOLERANCE and len(below):
+        return float((months[first] + months[below[0]]) / 2)
+    return float(months[first])
+
+
+def at_risk(cohort: Cohort, months: Sequence[float]) -> list[int]:
+    """Patients still under observation just before each time.
+
+    R's convention: who dies or is lost at ``t`` is still counted at ``t``. lifelines counts
+    them as gone.
+    """
+    followed = cohort.table["months"].to_numpy(dtype=float)
+    return [int((followed >= month).sum()) for month in months]
+
+
+def survival_at(curve: SurvivalCurve, cohort: Cohort, months: float) -> SurvivalAt:
+    """Read the curve at one time; a death at that very time has happened.
+
+    Past the end of follow-up nothing is known and the survival is NaN, unless everybody has
+    died: then it stays 0. Before the first death there is no interval (NaN): nobody has shown
+    yet how much chance there is in the curve.
+    """
+    row = int(np.searchsorted(curve.months, months, side="right")) - 1
+    values = np.array([curve.survival[row], curve.lower[row], curve.upper[row]], dtype=float)
+    if months > curve.months[-1] and curve.survival[-1] > 0:
+        values[:] = np.nan
+    if values[0] == 1:
+        values[1:] = np.nan
+    survival, lower, upper = (float(value) for value in values)
+    return SurvivalAt(months, survival, lower, upper, at_risk(cohort, [months])[0])
+
+
+@dataclass(frozen=True)
+class RestrictedMean:
+    """Mean months lived up to ``until``, with its standard error and 95 % interval (normal)."""
+
+    until: float
+    months: float
+    standard_error: float
+    lower: float
+    upper: float
+
+
+def restricted_mean(cohort: Cohort, until: float) -> RestrictedMean:
+    """Mean survival time up to ``until``: the area under the Kaplan-Meier curve.
+
+    Says something where no median is reached and where hazards are not proportional.
+
+    Raises:
+        TooFewPatients: Nobody in the cohort, or nobody is followed as far as ``until``.
+
+    Source:
+        Royston & Parmar, BMC Med. Res. Methodol. 13 (2013) 152; same as R's
+        ``print(survfit(...), rmean = until)``.
+    """
+    curve = kaplan_meier(cohort)
+    require(
+        until <= curve.months[-1] or curve.survival[-1] <= 0,
+        f"“{cohort.name}” is followed for {curve.months[-1]:g}; a mean up to {until:g} is not"
+        " known.",
+    )
+    months, event = follow_up(cohort.table)
+    inside = curve.months < until
+    starts, survival = curve.months[inside], curve.survival[inside]
+    areas = survival * np.diff(np.append(starts, until))
+    deaths = np.diff(np.append(0, np.searchsorted(np.sort(months[event]), starts, "right")))
+    deaths = deaths.astype(float)
+    left = (len(months) - np.searchsorted(np.sort(months), starts, "left")).astype(float)
+    after = areas[::-1].cumsum()[::-1]  # area from each death on
+    spread = np.divide(deaths, left * (left - deaths), out=np.zeros_like(left), where=left > deaths)
+    error = float(np.sqrt((after**2 * spread).sum()))
+    mean = float(areas.sum())
+    return RestrictedMean(until, mean, error, mean - _Z * error, mean + _Z * error)
+
+
+def reverse_kaplan_meier(cohort: Cohort, *, interval: Interval = "log-log") -> SurvivalCurve:
+    """How long patients were followed: loss is the event, death hides when it would have come.
+
+    The curve's median is the median follow-up; ``n_events`` counts who was lost.
+
+    Raises:
+        TooFewPatients: The cohort is empty.
+
+    Source:
+        Schemper & Smith, Control. Clin. Trials 17 (1996) 343-346; same as R's
+        ``survfit(Surv(time, status == 0) ~ 1)``.
+    """
+    lost = cohort.table.assign(event=~cohort.table["event"].astype(bool))
+    return kaplan_meier(Cohort(cohort.name, lost), interval=interval)

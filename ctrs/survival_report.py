@@ -1,0 +1,226 @@
+"""Survival statistics of a table as the JSON documents of the command line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ctrs.errors import TooFewPatients
+from ctrs.survival import (
+    MIN_GROUP,
+    CoxModel,
+    CoxRow,
+    auc_at,
+    cox_each,
+    cox_model,
+    cox_score,
+    harrell_c,
+    kaplan_meier,
+    log_rank,
+    pairwise_log_rank,
+    reportable_p,
+    reverse_kaplan_meier,
+    survival_at,
+    uno_c,
+)
+from ctrs.survival_table import FollowUpTable, split
+from ctrs.types import Cohort, Interval, SurvivalCurve
+
+SMALL = f"No p value: a group has fewer than {MIN_GROUP} patients."
+SMALL_MODEL = f"No p value: the model has fewer than {MIN_GROUP} patients."
+SCORE = "higher = lives longer"
+
+Json = dict[str, Any]
+
+
+def kaplan_meier_json(
+    table: FollowUpTable, group: str | None, at: Sequence[float], interval: Interval
+) -> Json:
+    """Curves of all or of each group: sizes, medians, survival at times; unit as in the file."""
+    cohorts = [Cohort("all", table.cohort.table)]
+    if group is not None:
+        cohorts = split(table.cohort, group)
+    followed = reverse_kaplan_meier(table.cohort, interval=interval)
+    return {
+        "groups": {cohort.name: _group_json(cohort, at, interval) for cohort in cohorts},
+        "interval": interval,
+        "follow_up": _median_json(followed),
+        **_left_out(table, group),
+    }
+
+
+def _group_json(cohort: Cohort, at: Sequence[float], interval: Interval) -> Json:
+    curve = kaplan_meier(cohort, interval=interval)
+    points = {}
+    for time in at:
+        point = survival_at(curve, cohort, time)
+        points[f"{time:g}"] = {
+            "s": number(point.survival),
+            "lo": number(point.lower),
+            "hi": number(point.upper),
+            "at_risk": point.at_risk,
+        }
+    sizes = {"n": curve.n_patients, "events": curve.n_events}
+    return sizes | _median_json(curve) | {"survival_at": points}
+
+
+def _median_json(curve: SurvivalCurve) -> Json:
+    low, high = curve.median_interval
+    return {"median": curve.median_months, "median_lo": low, "median_hi": high}
+
+
+def log_rank_json(table: FollowUpTable, group: str, strata: str | None) -> Json:
+    """Test of all groups, and of each pair where there are more than two."""
+    cohorts = split(table.cohort, group)
+    test = log_rank(cohorts, strata=strata)
+    p = reportable_p(test)
+    document: Json = {
+        "chi2": test.chi_square,
+        "df": test.degrees_of_freedom,
+        "p": p,
+        "groups": {cohort.name: len(cohort.table) for cohort in cohorts},
+        **_left_out(table, group),
+    }
+    if p is None:
+        document["note"] = SMALL
+    if len(cohorts) > 2 and strata is None:
+        document["pairs"] = [
+            {
+                "groups": [pair.first, pair.second],
+                "chi2": None if pair.test is None else pair.test.chi_square,
+                "p": pair.p_value,
+                "p_adjusted": pair.p_adjusted,
+            }
+            for pair in pairwise_log_rank(cohorts)
+        ]
+    return document
+
+
+def cox_json(
+    table: FollowUpTable, covariates: Sequence[str], per: float, strata: str | None
+) -> Json:
+    """All covariates in one model, the check of its assumption, and each covariate alone."""
+    model = cox_model(table.cohort, covariates, per, strata)
+    alone = cox_each(table.cohort, covariates, per, strata)
+    document = {
+        "n": model.n_patients,
+        "events": model.n_events,
+        "rows": _rows_json(model),
+        "ph": {
+            test.covariate: {
+                "chi2": number(test.chi_square),
+                "df": test.degrees_of_freedom,
+                "p": _p(model, test.p_value),
+            }
+            for test in model.proportionality
+        },
+        "concordance": number(model.concordance),
+        "log_likelihood": [model.log_likelihood_null, model.log_likelihood],
+        "incomplete": model.n_incomplete,
+        "univariable": {
+            name: None if one is None else {"n": one.n_patients, "rows": _rows_json(one)}
+            for name, one in alone.items()
+        },
+        **_left_out(table, None),
+    }
+    changing = [t.covariate for t in model.proportionality if t.violated]
+    if model.n_patients < MIN_GROUP:
+        document["note"] = SMALL_MODEL
+    elif changing:
+        document["note"] = f"The hazard ratio changes over time: {', '.join(changing)}."
+    return document
+
+
+def _rows_json(model: CoxModel) -> Json:
+    def row_json(row: CoxRow) -> Json:
+        return {
+            "coef": row.log_hazard,
+            "se": row.standard_error,
+            "hr": row.hazard_ratio,
+            "lo": row.lower,
+            "hi": number(row.upper),
+            "p": _p(model, row.p_value),
+        }
+
+    return {row.covariate: row_json(row) for row in model.rows}
+
+
+def _p(model: CoxModel, p: float) -> float | None:
+    return number(p) if model.n_patients >= MIN_GROUP else None
+
+
+def concordance_json(table: FollowUpTable, covariates: Sequence[str], at: Sequence[float]) -> Json:
+    """C of a score, or of a Cox model of several covariates on its own patients.
+
+    Uno's C goes up to the last of ``at``, or to the end of follow-up; the AUC is given at each.
+    """
+    if len(covariates) == 1:
+        scored, column = table.cohort.table.dropna(subset=list(covariates)), covariates[0]
+        _require_numbers(scored[column].dtype.kind)
+    else:
+        scored, column = cox_score(table.cohort, covariates), "cox_score"
+    months, event = scored["months"].to_numpy(dtype=float), scored["event"].to_numpy(dtype=bool)
+    score = scored[column].to_numpy(dtype=float)
+    harrell = harrell_c(months, event, score)
+    until = max(at) if at else float(months.max())
+    return {
+        "harrell": harrell,
+        "uno": uno_c(months, event, score, until),
+        "until": until,
+        "auc": {f"{time:g}": auc_at(months, event, score, time) for time in at},
+        "n": len(scored),
+        "events": int(np.sum(event)),
+        "score": SCORE if len(covariates) == 1 else "minus the log hazard of a Cox model",
+        **_left_out(table, None),
+    }
+
+
+def _require_numbers(kind: str) -> None:
+    if kind not in "fiu":
+        raise TooFewPatients(
+            "The covariate is no number: its values cannot be ordered.",
+            "Give a column of numbers in which higher = lives longer.",
+        )
+
+
+def _left_out(table: FollowUpTable, group: str | None) -> Json:
+    found = table.landmark
+    without = 0 if group is None else int(table.cohort.table[group].isna().sum())
+    return {
+        "excluded_before_landmark": found.died_before + found.lost_before,
+        "left_out": {
+            "died_before_landmark": found.died_before,
+            "lost_before_landmark": found.lost_before,
+            "no_time_or_event": found.unknown,
+            "no_group": without,
+        },
+    }
+
+
+def number(value: float) -> float | None:
+    """JSON knows neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
+
+
+def as_text(document: Json, indent: str = "") -> str:
+    """The same document as indented lines for a person."""
+    lines = []
+    for name, value in document.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", as_text(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            lines += [f"{indent}{name}", *(as_text(part, indent + "  ") for part in value)]
+        else:
+            lines.append(f"{indent}{name}: {_short(value)}")
+    return "\n".join(line for line in lines if line)
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return " | ".join(_short(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
