@@ -64,7 +64,7 @@ class ZoneConfig:
     """When an answer is given with caution or not at all. Limits from our own reasoning."""
 
     amber_slice_spacing_mm: float = 5.0
-    # Half the intervals of the shipped weights are wider than 0.63: see the card. Three quarters
+    # Half the intervals of the shipped weights are wider than 0.68: see the card. Three quarters
     # of the scale say hardly anything.
     amber_interval_width: float = 0.75
     amber_ood_percentile: float = 95.0

@@ -6,8 +6,9 @@ from ctrs import ui
 
 ui.frame("Model")
 st.markdown(
-    "Our own ensemble of neural networks. The first network finds tumour and fluid in each scan,"
-    " the others read from both scans, and from the days between them, how survival goes on."
+    "Our own ensemble of neural networks. The first network finds tumour, fluid, scars and muscle"
+    " in each scan, the others read from what was measured, and from the days between the scans,"
+    " how survival goes on."
 )
 
 what_for, not_for = st.columns(2, border=True)

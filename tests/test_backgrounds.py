@@ -167,12 +167,13 @@ def background_of(scan):
 def test_tumours_are_painted_into_a_copy(scan):
     background = background_of(scan)
     before = background.hu.copy()
-    painted, share = paint_background(background, np.random.default_rng(6))
+    painted, structures = paint_background(background, np.random.default_rng(6))
+    share, halo = structures["tumour"], structures["halo"]
     assert share.any()
     assert share.max() <= 1
     np.testing.assert_array_equal(background.hu, before)
     changed = painted != before
-    assert not changed[share == 0].any()
+    assert not changed[(share == 0) & (halo == 0)].any()
     assert changed[share > 0.05].mean() > 0.95
     again, _ = paint_background(background, np.random.default_rng(6))
     np.testing.assert_array_equal(painted, again)
@@ -188,12 +189,34 @@ def test_painted_tumours_are_as_noisy_as_their_surroundings():
     )
     seen = []
     for seed in range(12):
-        hu, share = paint_background(background, np.random.default_rng(seed))
-        solid = (share == 1) & (hu > -100)
+        hu, structures = paint_background(background, np.random.default_rng(seed))
+        solid = (structures["tumour"] == 1) & (hu > -100)
         if solid.sum() > 150:
             seen.append(np.diff(hu, axis=2)[solid[..., 1:] & solid[..., :-1]].std())
     wanted = np.diff(noise, axis=2).std()
     assert np.median(seen) == pytest.approx(wanted, rel=0.3)
+
+
+PAINTED = {"tumour", "effusion", "liver_tumour", "bone_tumour", "cored_tumour", "halo"}
+
+
+def test_truth_of_painted_tumours_names_what_can_be_known(scan):
+    cored = halos = 0
+    for seed in range(40):
+        hu, maps = paint_background(background_of(scan), np.random.default_rng(seed))
+        assert set(maps) == PAINTED  # nobody has outlined the real chest's muscle and scars
+        assert not any(maps[name].any() for name in ("effusion", "liver_tumour", "bone_tumour"))
+        assert (maps["cored_tumour"] <= maps["tumour"]).all()
+        assert (maps["tumour"] + maps["halo"]).max() <= 1 + 1e-6
+        cored += bool(maps["cored_tumour"].any())
+        halos += bool(maps["halo"].any())
+        assert not maps["halo"][~scan.lungs].any()
+        # Beside the tumour, lung is raised towards -640 HU by as much as is noted.
+        haze = (maps["halo"] > 0) & (maps["tumour"] == 0)
+        raised = maps["halo"] * (np.maximum(scan.hu, -640) - scan.hu)
+        np.testing.assert_allclose((hu - scan.hu)[haze], raised[haze], atol=0.1)
+    assert 8 < cored < 36
+    assert 3 <= halos < 20
 
 
 # --- Whole patients -----------------------------------------------------------------------------
@@ -216,6 +239,22 @@ def test_patient_has_lung_tumour_node_and_fluid_with_their_volumes(patient, visi
     fluid = visits[1].effusion
     assert fluid.sum() * visits[1].volume.voxel_ml == pytest.approx(250, rel=0.02)
     assert np.average(np.indices(fluid.shape)[2], weights=fluid) > 45  # the patient's left
+
+
+def test_truth_of_a_patient_in_a_real_chest(patient, scan):
+    lung, node, _ = patient.lesions
+    cored = replace(lung, texture="cavitating", halo=0.4)
+    disease = replace(patient.disease, lesions=(cored, node))
+    ill = replace(patient, disease=disease)
+    before, after = (render_on_background(ill, v, scan, PROTOCOL).structures for v in (0, 1))
+    assert set(after) == PAINTED
+    for maps, visit in ((before, 0), (after, 1)):
+        ml = maps["cored_tumour"].sum(dtype=float) * np.prod(SPACING) / 1000
+        assert ml == pytest.approx(cored.volume_ml(visit), rel=0.005)  # and not the node
+        assert (maps["cored_tumour"] <= maps["tumour"]).all()
+    assert not before["halo"].any()
+    assert after["halo"].max() > 0.5
+    assert (after["halo"] + after["tumour"]).max() <= 1 + 1e-6
 
 
 def test_painted_voxels_are_tissue(visits):

@@ -6,7 +6,8 @@ import pytest
 from ctrs.errors import InputRejected
 from ctrs.trial.bank import simulate_trial
 from ctrs.trial.population.patients import simulate_patients
-from ctrs.trial.prepared import load_prepared, read_patients
+from ctrs.trial.prepared import RESCANS, load_prepared, read_patients, rescanned
+from ctrs.types import STRUCTURES
 
 
 def test_tables_alone_are_written_without_voxels(tmp_path):
@@ -30,7 +31,7 @@ def test_prepared_scans_of_a_patient_hold_the_truth_in_millilitres(trial):
     for patient in simulate_patients(2, 8):
         arrays = load_prepared(trial, patient.patient.patient)
         assert {k: v.shape for k, v in arrays.items()} == dict.fromkeys(
-            ("image", "lungs", "tumour", "effusion"), (2, 104, 88, 120)
+            ("image", "lungs", *STRUCTURES), (2, 104, 88, 120)
         )
         for visit in (0, 1):
             found = arrays["tumour"][visit].sum() / 255 * 0.027
@@ -45,6 +46,44 @@ def test_more_patients_are_added_and_those_there_are_kept(trial):
     simulate_trial(trial, 3, 8)
     assert (trial / "prepared" / "SIM-0003.npz").exists()
     assert (trial / "prepared" / "SIM-0002.npz").stat().st_mtime_ns == before
+
+
+def test_chosen_arrays_are_read_if_they_are_known(trial):
+    found = load_prepared(trial, "SIM-0001", "muscle", "ignore")
+    assert set(found) == {"muscle"}  # no real chest: nothing to ignore
+    for visit in (0, 1):
+        assert 0.3 < found["muscle"][visit].sum() / 255 * 0.027 / 1000 < 6  # litres
+
+
+def test_some_training_patients_are_scanned_again_on_the_same_days(trial):
+    train = [p.patient.patient for p in simulate_patients(3, 8) if p.person.split == "train"]
+    simulate_trial(trial, 3, 8, rescans=1)
+    assert rescanned(trial) == train[:1]
+    name = train[0]
+    first, again = load_prepared(trial, name), load_prepared(trial, name, scans=RESCANS)
+    assert set(again) == set(first)
+    for visit in (0, 1):
+        # The same tumours, lain down anew: neither the image nor their place is the same.
+        ml = [maps["tumour"][visit].sum() / 255 * 0.027 for maps in (first, again)]
+        assert ml[1] == pytest.approx(ml[0], rel=0.1, abs=0.1)
+        assert (first["tumour"][visit] != again["tumour"][visit]).any()
+        difference = np.abs(first["image"][visit].astype(int) - again["image"][visit])
+        assert difference.mean() > 2
+        litres = [maps["lungs"][visit].sum() * 27e-6 for maps in (first, again)]
+        assert litres[1] == pytest.approx(litres[0], rel=0.3)
+
+
+def test_second_scans_that_are_there_are_kept(trial):
+    (name,) = rescanned(trial)
+    before = (trial / RESCANS / f"{name}.npz").stat().st_mtime_ns
+    simulate_trial(trial, 3, 8, rescans=1)
+    assert (trial / RESCANS / f"{name}.npz").stat().st_mtime_ns == before
+    assert rescanned(trial) == [name]
+
+
+def test_nobody_is_scanned_again_unless_asked(tmp_path):
+    simulate_trial(tmp_path, 3, 8, voxels=False, rescans=2)
+    assert rescanned(tmp_path) == []
 
 
 def test_scans_of_another_seed_are_not_mixed_in(trial):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctrs import cli
+from ctrs import cli, places
 from ctrs.assess import Workshop
 from ctrs.config import Config, IntakeConfig, ZoneConfig
 from ctrs.demo import scans as scans_module
@@ -214,7 +214,7 @@ def test_demo_command_builds_what_the_app_shows(scans, cohort, tmp_path, monkeyp
     monkeypatch.setenv("CTRS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CTRS_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("CTRS_DEMO_SCANS", str(scans))
-    monkeypatch.setattr(cli.places, "demo_cohort", lambda: cohort)
+    monkeypatch.setattr(places, "demo_cohort", lambda: cohort)
     model = FixedModel(version=card.version)
     monkeypatch.setattr("ctrs.model.ensemble.load_ensemble", lambda folder, device: model)
     with Store(tmp_path / "ctrs.duckdb") as store:

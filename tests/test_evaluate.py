@@ -1,10 +1,14 @@
 """What the card says of a model, checked by hand on a handful of patients."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from ctrs.errors import InputRejected
 from ctrs.model import evaluate as evaluate_module
+from ctrs.model import evaluation
 from ctrs.model.evaluate import (
     TARGETS,
     against_targets,
@@ -101,14 +105,11 @@ def test_share_of_intervals_that_hold_the_truth(simulated):
 
 
 def test_volumes_of_both_visits_agree_as_far_as_they_do(simulated):
-    # Measured 10 and 5, five times each; true the same but for one 14 and one 2: in ten pairs
-    # means 7.5 and 7.6; variances 6.25 and 9.84 (677 / 10 - 7.6²... see below); covariance 6.5.
-    measured = np.array([10.0, 5.0] * 5)
-    true = np.array([10, 5, 10, 5, 10, 2, 14, 5, 10, 5.0])
-    covariance = ((measured - 7.5) * (true - 7.6)).mean()
-    expected = 2 * covariance / (measured.var() + true.var() + 0.1**2)
+    # Measured 10 and 5, five times each; true the same but for one 14 and one 2. Means 7.5 and
+    # 7.6, variances 6.25 and (4 * 100 + 196 + 4 * 25 + 4) / 10 - 57.76 = 12.24; covariance
+    # (4 * 100 + 140 + 4 * 25 + 10) / 10 - 57 = 8. And 2 * 8 / (6.25 + 12.24 + 0.01) = 0.8649.
     found = evaluate(simulated, predictions(), cut_off=0.6)["simulation"]
-    assert found["tumour_volume_concordance_correlation"] == pytest.approx(expected, abs=1e-3)
+    assert found["tumour_volume_concordance_correlation"] == pytest.approx(0.8649, abs=1e-4)
 
 
 def test_share_of_the_oracle_is_that_of_what_is_above_chance(simulated):
@@ -159,7 +160,7 @@ def test_every_target_finds_its_figure(measured):
 
 
 def test_stable_disease_is_split_by_the_cut_off(trial, measured):
-    table, answers = trial
+    table, _ = trial
     stable = measured["stable_disease"]
     is_stable = (table["recist"] == "SD").to_numpy()
     assert stable["n"] == is_stable.sum()
@@ -177,6 +178,14 @@ def test_stable_patients_in_one_group_are_not_compared(trial):
     found = evaluate(table, answers, cut_off=0.001)["stable_disease"]
     assert set(found["survival_12m"]) == {"Low risk"}
     assert "logrank_p" not in found
+
+
+def test_stable_patients_who_all_live_leave_the_rest_measured(table):
+    table.loc[table["recist"] == "SD", "event"] = False
+    found = evaluate(table, predictions(), cut_off=0.6)
+    assert found["n"] == 5
+    assert found["stable_disease"]["events"] == 0
+    assert "hr_high_vs_low" not in found["stable_disease"]
 
 
 # --- Targets ------------------------------------------------------------------------------------
@@ -281,3 +290,74 @@ def test_place_where_the_score_is_worthless_is_seen(trial):
     same = compare_discrimination(here, here)
     assert same["difference"] == 0
     assert same["met"]
+
+
+@pytest.fixture
+def on_disk(trial, monkeypatch):
+    """Evaluate this trial with an ensemble that comes from these sites."""
+    table = trial[0].set_index("patient")
+    answers = dict(zip(table.index, trial[1], strict=True))
+    asked = []
+
+    def predict(folder, rows, ensemble, kept, progress):
+        asked.extend(rows.index)
+        return [answers[patient] for patient in rows.index]
+
+    monkeypatch.setattr(evaluation, "read_trial", lambda folder: table)
+    monkeypatch.setattr(evaluation, "predict_trial", predict)
+
+    def run(tmp_path, split, sites):
+        card = SimpleNamespace(sites=sites)
+        ensemble = SimpleNamespace(card=card, cut_off=0.6, version="v-7")
+        return evaluation.evaluate_trial(tmp_path, ensemble, split, print)
+
+    return table, asked, run
+
+
+def test_patients_elsewhere_are_those_of_other_sites_and_of_the_external_trial(on_disk, tmp_path):
+    table, asked, run = on_disk
+    known = sorted(set(table["site"][table["split"] == "train"]))
+    found = run(tmp_path, "test", known)
+    test, external = (table["split"] == name for name in ("test", "external"))
+    assert found["n"] == test.sum()
+    assert found["model_version"] == "v-7"
+    assert set(found["targets"]) == set(TARGETS)
+    unseen = found["elsewhere"]["unseen sites"]
+    assert unseen["n"] == (test & ~table["site"].isin(known)).sum() > 10
+    assert found["elsewhere"]["external trial"]["n"] == external.sum()
+    assert set(asked) == set(table.index[test | external])  # nobody it was trained on
+
+
+def test_where_no_site_is_new_none_is_compared(on_disk, tmp_path):
+    table, _, run = on_disk
+    assert set(run(tmp_path, "test", sorted(set(table["site"])))["elsewhere"]) == {"external trial"}
+    assert set(run(tmp_path, "test", [])["elsewhere"]) == {"external trial"}
+    assert "elsewhere" not in run(tmp_path, "external", ["site 1"])
+
+
+def test_too_few_patients_elsewhere_leave_the_rest_measured(on_disk, tmp_path):
+    table, _, run = on_disk
+    gone = table.index[table["split"] == "external"][2:]
+    table.drop(index=gone, inplace=True)
+    table.loc[table["split"] == "external", "event"] = False
+    found = run(tmp_path, "test", [])
+    assert found["n"] == (table["split"] == "test").sum()
+    assert found["elsewhere"] == {}
+
+
+def test_split_that_nobody_belongs_to_is_refused(on_disk, tmp_path):
+    with pytest.raises(InputRejected, match="belongs to the split “validation”"):
+        on_disk[2](tmp_path, "validation", [])
+
+
+def test_report_holds_every_target_and_says_whom_it_is_about(on_disk, tmp_path):
+    found = on_disk[2](tmp_path, "test", ["site 1", "site 2"])
+    card = SimpleNamespace(version="v-7", trained_on="23 patients", command="train", commit="abc")
+    text = evaluation.as_markdown(card, {"test": found})
+    assert "Simulated patients" in text
+    assert f"{found['n']} patients, {found['events']} deaths." in text
+    for name, row in found["targets"].items():
+        (line,) = [x for x in text.splitlines() if x.startswith(f"| {name} |")]
+        assert line.endswith("| yes |" if row["met"] else "| **no** |"), name
+    assert "| unseen sites | C 0." in text
+    assert "| external trial | C 0." in text

@@ -14,7 +14,7 @@ ORDER = [
     "__init__", "places", "errors", "types", "config", "kernels", "ingest", "pair", "lungs",
     "prepare", "slices", "response", "survival", "survival_table", "survival_report", "score",
     "trial", "model", "disk_cache", "volume_cache", "pseudonym", "store", "assess", "saliency",
-    "figures", "report", "demo", "ui", "doctor", "cli", "__main__",
+    "figures", "report", "demo", "release", "ui", "doctor", "cli", "__main__",
 ]  # fmt: skip
 
 # Only there, by the start of the path inside the project. The doctor prints their versions.

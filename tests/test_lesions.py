@@ -232,6 +232,30 @@ def test_halo_comes_with_the_follow_up_only_and_is_no_tumour():
     assert ml(painted(replace(LESION, halo=0.4), 1)[1]) == pytest.approx(15.599, rel=1e-3)
 
 
+def test_strength_of_a_halo_is_noted_where_it_is_painted():
+    def noted(halo, visit, before=None, **around):
+        hu = np.full((50, 120, 130), -860, np.float32)
+        strength = np.zeros_like(hu) if before is None else before.copy()
+        lesion = replace(SMOOTH, halo=halo)
+        near = Surroundings(**around) if around else None
+        share = paint_blob(hu, SPACING, CENTRE_MM / SPACING, lesion, visit, 0.0, near, strength)
+        return hu, share, strength
+
+    assert not noted(0.4, 0)[2].any()
+    assert not noted(0.0, 1)[2].any()
+    hu, share, strength = noted(0.4, 1)
+    outside = share == 0
+    # Lung of -860 HU is raised towards -640: by 220 at full strength.
+    np.testing.assert_allclose(hu[outside], -860 + 220 * strength[outside], atol=0.01)
+    assert strength.max() <= 1
+    assert (strength[share > 0.99] == 1).all()
+    # Of two halos the stronger one is noted.
+    earlier = np.full_like(strength, 0.3)
+    np.testing.assert_array_equal(noted(0.4, 1, earlier)[2], np.maximum(strength, 0.3))
+    lungs = wall_at(6)
+    assert not noted(0.4, 1, lungs=lungs)[2][~lungs].any()
+
+
 def test_metastasis_in_the_liver_is_a_little_darker_than_the_liver():
     hu = np.full((50, 120, 130), 96, np.float32)
     lesion = replace(SMOOTH, kind="liver")

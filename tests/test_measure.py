@@ -253,6 +253,15 @@ def test_hint_of_a_tumour_at_baseline_makes_it_known(hint, n):
     assert len(new_tumours(tumours(NEW, share=hint), tumours(NEW), BOTH)) == n
 
 
+def test_tumour_within_the_box_of_another_is_told_apart():
+    after = np.zeros(GRID, np.float32)
+    after[40, 20:26, 18] = after[40, 20, 18:30] = 1.0  # an L of 17 voxels …
+    after[40, 23:26, 24:28] = 0.9  # … and 12 within its box
+    found = new_tumours(np.zeros_like(after), after, BOTH)
+    assert [float(share.sum()) for share in found] == pytest.approx([17, 12 * 0.9], rel=1e-5)
+    np.testing.assert_allclose(found[0] + found[1], after)
+
+
 def test_largest_comes_first():
     after = tumours((12, 10, 50), NEW)
     after[42:46, 25:28, 18:22] = 1.0  # NEW goes on upwards

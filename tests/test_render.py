@@ -1,5 +1,6 @@
 """Simulated scans: the same voxels every time, one build through both visits, real DICOM."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -12,7 +13,7 @@ from ctrs.ingest import read_scan
 from ctrs.lungs import check_chest
 from ctrs.pair import pair_scans
 from ctrs.prepare import prepare
-from ctrs.trial.body.anatomy import Posture
+from ctrs.trial.body.anatomy import BonePlace, LiverPlace, LungPlace, Posture
 from ctrs.trial.body.thorax import Thorax
 from ctrs.trial.dicom import write_series
 from ctrs.trial.disease.lesions import paint_lesion
@@ -20,6 +21,7 @@ from ctrs.trial.disease.pleura import paint_effusion
 from ctrs.trial.population.patients import simulate_patients
 from ctrs.trial.render import FIRST_DAY, render_visit
 from ctrs.trial.scanner import Protocol
+from ctrs.types import STRUCTURES
 from tests.other_machine import on_another_machine
 
 COARSE = Protocol(
@@ -99,6 +101,112 @@ def test_interval_and_patient_stand_in_the_headers(patient, scans):
     assert before.patient_id == after.patient_id == patient.patient.patient
     pair = pair_scans(scans[0].volume, scans[1].volume, PairConfig())
     assert pair.interval_days == patient.interval_days
+
+
+# --- The truth --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ill(patient):
+    """A patient with one of everything; the tumour of the lung has a core and swells with haze."""
+    lung = replace(patient.lesions[0], kind="primary", place=LungPlace("right", 0.7, 0.1, 0.2),
+                   diameter_mm=(30.0, 40.0), texture="necrotic", halo=0.35,
+                   collapse=(0.0, 0.0))  # fmt: skip
+    plain = replace(lung, kind="metastasis", place=LungPlace("left", 0.5, 0.2, 0.3), halo=0.0,
+                    diameter_mm=(16.0, 22.0), texture="solid", seed=4)  # fmt: skip
+    liver = replace(plain, kind="liver", place=LiverPlace(0.1, 0.2, 0.0), diameter_mm=(0.0, 28.0))
+    bone = replace(plain, kind="bone", place=BonePlace(0.5, 0.0, 0.0), diameter_mm=(19.0, 24.0))
+    disease = replace(patient.disease, lesions=(lung, plain, liver, bone),
+                      effusion_ml=(0.0, 350.0), effusion_side="left")  # fmt: skip
+    anatomy = replace(patient.anatomy, fibrosis=18.0)
+    return replace(patient, disease=disease, anatomy=anatomy)
+
+
+@pytest.fixture(scope="module")
+def truth(ill):
+    return [render_visit(ill, visit, protocol=COARSE) for visit in (0, 1)]
+
+
+def ml(share):
+    return share.sum(dtype=float) * np.prod(COARSE.spacing) / 1000
+
+
+def test_every_structure_is_mapped_on_the_grid_of_the_scan(truth):
+    for scan in truth:
+        assert set(scan.structures) == set(STRUCTURES)
+        for name, share in scan.structures.items():
+            assert share.shape == scan.volume.hu.shape, name
+            assert 0 <= share.min() <= share.max() <= 1 + 1e-6, name
+
+
+def test_parts_of_tumour_are_their_own_lesions_and_never_exceed_it(ill, truth):
+    lung, plain, liver, bone = ill.lesions
+    parts = {"cored_tumour": [lung], "liver_tumour": [liver], "bone_tumour": [bone],
+             "tumour": [lung, plain, liver, bone]}  # fmt: skip
+    for visit, scan in enumerate(truth):
+        for name, lesions in parts.items():
+            wanted = sum(lesion.volume_ml(visit) for lesion in lesions)
+            assert ml(scan.structures[name]) == pytest.approx(wanted, rel=0.006), name
+            assert (scan.structures[name] <= scan.tumour + 1e-6).all(), name
+    assert not truth[0].structures["liver_tumour"].any()  # it is new
+
+
+def test_maps_lie_in_their_organs(ill, truth):
+    scan = truth[1]
+    body = np.random.default_rng([ill.seed, 1])
+    thorax = Thorax(
+        ill.anatomy, Posture.draw(body), COARSE.grid(ill.anatomy.lung_height), COARSE.enhancement
+    )
+    maps = scan.structures
+    within = {"liver_tumour": thorax.liver, "halo": thorax.lungs, "fibrosis": thorax.lungs}
+    for name, organ in within.items():
+        assert maps[name][organ].sum() > 0.97 * maps[name].sum() > 0, name
+    assert maps["muscle"][thorax.lungs | thorax.liver].sum() < 0.02 * maps["muscle"].sum()
+    spine = np.array(np.nonzero(maps["bone_tumour"] > 0.5)).mean(1)
+    there = thorax.grid.index(thorax.locate(ill.lesions[3].place)[None], thorax.posture)[0]
+    np.testing.assert_allclose(spine, there, atol=2)
+
+
+def test_halo_is_haze_around_the_swollen_tumour_and_nowhere_else(ill, truth, scans):
+    halo = truth[1].structures["halo"]
+    assert not truth[0].structures["halo"].any()
+    assert halo.max() > 0.9
+    at = np.argwhere(halo > 0.2) * COARSE.spacing
+    centre = np.argwhere(truth[1].structures["cored_tumour"] > 0.5).mean(0) * COARSE.spacing
+    # Up to 0.35 radii and a little (elongation, spikes) outside a tumour of 40 mm.
+    assert np.linalg.norm(at - centre, axis=1).max() < 45
+    core = (halo > 0.9) & (truth[1].tumour < 0.05)
+    assert -800 < np.median(truth[1].volume.hu[core]) < -500
+    assert not any(scan.structures["halo"].any() for scan in scans)  # nothing swells there
+
+
+def test_no_voxel_belongs_to_two_tissues(truth):
+    for scan in truth:
+        maps = scan.structures
+        for name in ("effusion", "halo", "fibrosis", "muscle"):
+            assert (maps[name] + scan.tumour).max() <= 1 + 1e-5, name
+        assert (maps["fibrosis"] + maps["effusion"]).max() <= 1 + 1e-5
+
+
+def test_scars_are_seen_where_there_are_some(ill, truth, scans, patient):
+    assert patient.anatomy.fibrosis == 0
+    assert not any(scan.structures["fibrosis"].any() for scan in scans)
+    share = truth[0].structures["fibrosis"]
+    assert ml(share) > 20
+    scarred = [np.median(scan.volume.hu[share > 0.5]) for scan in (truth[0], scans[0])]
+    assert scarred[0] > scarred[1] + 50  # the same chest in the same breath
+
+
+def test_truth_that_is_noted_changes_no_voxel(ill):
+    """The halo's map is filled on the way: the same scan is painted without it."""
+    grid = COARSE.grid(ill.anatomy.lung_height)
+    painted = []
+    for halo in (None, np.zeros(grid.shape, np.float32)):
+        thorax = Thorax(ill.anatomy, STILL, grid, 100.0)
+        share = paint_lesion(thorax, ill.lesions[0], 1, 100.0, None, halo)
+        painted.append((thorax.hu, share))
+    for first, second in zip(*painted, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 # --- Lesions and fluid ------------------------------------------------------------------------

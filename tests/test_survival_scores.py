@@ -18,6 +18,7 @@ from ctrs.survival import (
     paired_differences,
     uno_c,
 )
+from ctrs.survival.calibration import _spline
 from ctrs.survival.censoring import still_followed
 from tests.survival_data import lung, simulated_follow_up
 
@@ -68,8 +69,8 @@ def test_discrimination_by_hand():
 
 
 def test_ties_count_half_and_a_loss_on_the_day_of_a_death_outlives_it():
-    months, event, score = [4, 4, 7, 7], [1, 0, 1, 1], [0.3, 0.3, 0.2, 0.6]
-    # The one dead at 4 against lost at 4 (tie), 7 (wrong), 7 (right); two deaths at 7: no pair.
+    months, event, score = [4, 4, 7, 7], [1, 0, 1, 1], [0.3, 0.9, 0.3, 0.2]
+    # The one dead at 4 against lost at 4 (right), 7 (tie), 7 (wrong); two deaths at 7: no pair.
     assert harrell_c(months, event, score) == pytest.approx(1.5 / 3)
     assert uno_c(months, event, score, 7) == pytest.approx(1.5 / 3)
     assert auc_at([2, 5, 5], [1, 0, 1], [0.4, 0.4, 0.9], 3) == pytest.approx(0.75)
@@ -206,6 +207,27 @@ def test_a_bend_that_no_straight_line_has_is_followed():
         assert np.interp(predicted, bent.predicted, bent.observed) == pytest.approx(true, abs=0.03)
 
 
+def test_a_curve_that_turns_round_is_followed():
+    # The middle predictions come true best, both ends die more: no straight line does that.
+    random = np.random.default_rng(16)
+    x = random.uniform(-2, 1, 6000)
+    said, truth = np.exp(-np.exp(x)), np.exp(-np.exp(np.abs(x + 0.5) - 1))
+    death, end = random.exponential(-12 / np.log(truth)), random.uniform(8, 40, 6000)
+    found = calibration_at(np.minimum(death, end), death <= end, said, 12)
+    for place in (-1.8, -0.5, 0.8):
+        true = np.exp(-np.exp(abs(place + 0.5) - 1))
+        observed = np.interp(np.exp(-np.exp(place)), found.predicted, found.observed)
+        assert observed == pytest.approx(true, abs=0.07), place
+
+
+def test_the_spline_bends_between_its_knots_and_is_straight_outside():
+    # Knots at 1, 5 and 9. At 5: 4^3 / 8^2; at 9: (8^3 - 2 * 4^3) / 8^2; then 1.5 per unit.
+    x = np.array([0.0, 1, 5, 9, 11, 13])
+    basis = _spline(x, np.linspace(0, 10, 101))
+    assert basis[:, 0].tolist() == x.tolist()
+    assert basis[:, 1] == pytest.approx([0, 0, 1, 6, 9, 12])
+
+
 def test_bins_hold_everybody_once_and_are_kaplan_meier():
     months, event, _, truth = simulated_follow_up(13, 403)
     bins = calibration_at(months, event, truth, 12).bins
@@ -246,11 +268,16 @@ def test_calibration_of_few_patients_or_past_follow_up_is_explained():
 def test_net_benefit_by_hand():
     # Risks 0.9, 0.6, 0.3, 0.2; those of 0.9 and 0.3 die by 12.
     months, event, alive = [3, 20, 8, 20], [1, 0, 1, 0], [0.1, 0.4, 0.7, 0.8]
-    curve = decision_curve(months, event, alive, 12, [0.1, 0.3, 0.5, 0.95])
-    # All acted on: 2/4 - 2/4 * 1/9; three: 2/4 - 1/4 * 3/7; two: 1/4 - 1/4 * 1; nobody: 0.
-    assert curve.net_benefit == pytest.approx([0.5 - 0.5 / 9, 0.5 - 0.25 * 3 / 7, 0, 0])
-    assert curve.acted_on.tolist() == [1, 0.75, 0.5, 0]
-    assert curve.treat_all == pytest.approx([0.5 - 0.5 / 9, 0.5 - 0.5 * 3 / 7, 0, 0.5 - 0.5 * 19])
+    curve = decision_curve(months, event, alive, 12, [0.1, 0.2, 0.3, 0.5, 0.95])
+    # All acted on: 2/4 - 2/4 * 1/9, and at 0.2, which 1 - 0.8 does not quite reach; three:
+    # 2/4 - 1/4 * 3/7; two: 1/4 - 1/4 * 1; nobody: 0.
+    assert curve.net_benefit == pytest.approx(
+        [0.5 - 0.5 / 9, 0.5 - 0.5 / 4, 0.5 - 0.25 * 3 / 7, 0, 0]
+    )
+    assert curve.acted_on.tolist() == [1, 1, 0.75, 0.5, 0]
+    assert curve.treat_all == pytest.approx(
+        [0.5 - 0.5 / 9, 0.5 - 0.5 / 4, 0.5 - 0.5 * 3 / 7, 0, 0.5 - 0.5 * 19]
+    )
     assert (curve.n_patients, curve.n_events) == (4, 2)
 
 

@@ -208,6 +208,41 @@ def test_muscle_follows_the_score():
     assert weak.muscle + 10 < strong.muscle
 
 
+def test_muscle_is_mapped_where_it_is_painted():
+    weak, middle, strong = (a_thorax(an_anatomy(3, muscle_z=z)) for z in (-2.0, 0.0, 2.0))
+    # 14 mm and 3.5 mm more or less a deviation: 7, 14 and 21.
+    area = [litres(t, t.muscle) for t in (weak, middle, strong)]
+    assert area[0] < 0.75 * area[1] < area[1] < 0.8 * area[2]
+    share = strong.muscle
+    assert 0 <= share.min() <= share.max() <= 1
+    assert 25 < np.median(strong.hu[share > 0.99]) < 75
+    # The tips of the lungs reach in among the muscles of the neck.
+    low = strong.lungs & (strong.z < 0.9 * strong.height)
+    assert share[low | strong.liver].sum() < 0.01 * share.sum()
+    x = np.broadcast_to(strong.x, share.shape)
+    assert 0.35 < share[x < 0].sum() / share.sum() < 0.65
+    # It lies outside the ribs, on every side: none within half of the cage.
+    inner = (np.abs(x) < 0.5 * strong.anatomy.half_width) & (strong.y > -40) & (strong.y < 20)
+    assert share[inner & (np.abs(strong.z - 0.4 * strong.height) < 40)].sum() < 1
+
+
+def test_scars_are_mapped_at_the_rim_of_the_bases():
+    healthy, scarred = (a_thorax(an_anatomy(3, fibrosis_mm=mm)) for mm in (0.0, 16.0))
+    assert not healthy.fibrosis.any()
+    share = scarred.fibrosis
+    assert 0.5 < share.max() <= 1
+    assert not share[~scarred.lungs].any()
+    where = share > 0.5
+    assert scarred.hu[where].mean() > healthy.hu[where].mean() + 100
+    untouched = (share == 0) & scarred.lungs
+    assert scarred.hu[untouched].mean() == pytest.approx(healthy.hu[untouched].mean(), abs=15)
+    z, x = (np.broadcast_to(a, share.shape) for a in (scarred.z, scarred.x))
+    assert np.average(z, weights=share) < z[scarred.lungs].mean() - 20
+    assert np.average(np.abs(x), weights=share) > np.abs(x[scarred.lungs]).mean()
+    more = a_thorax(an_anatomy(3, fibrosis_mm=30.0)).fibrosis
+    assert more.sum() > 1.3 * share.sum()
+
+
 def test_drawn_build_is_the_same_for_the_same_seed():
     assert any_anatomy(4) == any_anatomy(4)
     assert any_anatomy(4) != any_anatomy(6)

@@ -59,9 +59,7 @@ def test_traits_that_always_go_together_are_missed_when_they_do_not():
     against[2] += 6
     against[5] += 6
     middle = torch.sinh(usual.centre[:N_MEASURES]).expand(1, 2, N_MEASURES)
-    near, far = (
-        usual.distance(middle, e.expand(1, 2, N_EMBEDDED))[0] for e in (as_ever, against)
-    )
+    near, far = (usual.distance(middle, e.expand(1, 2, N_EMBEDDED))[0] for e in (as_ever, against))
     assert far > 3 * near
 
 

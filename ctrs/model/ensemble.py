@@ -32,15 +32,13 @@ from ctrs.types import STRUCTURES, Array, Biomarker, PredictedCurve, Prediction,
 
 logger = logging.getLogger(__name__)
 
+# What is shown to people: measures that agree with the truth of simulated scans in size, not only
+# in order.
 BIOMARKERS = {
     "tumour_volume": ("tumour_ml", "ml"),
-    "liver_tumour_volume": ("liver_tumour_ml", "ml"),
-    "bone_tumour_volume": ("bone_tumour_ml", "ml"),
     "pleural_effusion": ("effusion_ml", "ml"),
     "lung_volume": ("lung_ml", "ml"),
     "emphysema": ("emphysema_share", "share of lung"),
-    "fibrosis": ("fibrosis_ml", "ml"),
-    "chest_wall_muscle": ("muscle_cm2", "cm2"),
 }
 NEW_TUMOURS = "new_tumour_volume"  # candidates
 

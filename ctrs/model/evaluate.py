@@ -202,7 +202,10 @@ def _stable_disease(scored: pd.DataFrame) -> dict[str, Any]:
         return found
     groups = split_by_risk(Cohort("SD", stable))
     high = (stable["risk_group"] == RiskGroup.HIGH).astype(float)
-    row = hazard_ratio(Cohort("SD", stable.assign(survival_12m=high)), per=1.0, adjusted=False)
+    try:
+        row = hazard_ratio(Cohort("SD", stable.assign(survival_12m=high)), per=1.0, adjusted=False)
+    except TooFewPatients:
+        return found
     return found | {
         "logrank_p": float(f"{log_rank(groups).p_value:.3g}"),
         "hr_high_vs_low": _round(row.hazard_ratio),

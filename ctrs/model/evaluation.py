@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ctrs import NOTICE
-from ctrs.errors import InputRejected
+from ctrs.errors import InputRejected, TooFewPatients
 from ctrs.model.ensemble import Ensemble
 from ctrs.model.evaluate import (
     Patients,
@@ -66,20 +67,26 @@ def _elsewhere(
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
     """Sites that gave no patient to training against those that did, and the external trial."""
-    found = {}
+    pairs: dict[str, tuple[Patients, Patients]] = {}
     rows, predictions = test
     known = set(ensemble.card.sites)
     if known and "site" in rows:
         unseen = ~rows["site"].isin(known).to_numpy()
         if unseen.any() and not unseen.all():
-            found["unseen sites"] = compare_discrimination(
-                _some(rows, predictions, ~unseen), _some(rows, predictions, unseen)
+            pairs["unseen sites"] = (
+                _some(rows, predictions, ~unseen),
+                _some(rows, predictions, unseen),
             )
     external = table[table["split"] == "external"]
     if len(external):
-        found["external trial"] = compare_discrimination(
-            test, _predicted(trial, external, ensemble, "external", progress)
+        pairs["external trial"] = (
+            test,
+            _predicted(trial, external, ensemble, "external", progress),
         )
+    found = {}
+    for name, (here, there) in pairs.items():
+        with suppress(TooFewPatients):
+            found[name] = compare_discrimination(here, there)
     return found
 
 

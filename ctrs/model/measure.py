@@ -48,8 +48,9 @@ def measure(image: Tensor, lungs: Tensor, maps: Tensor, voxel_ml: float) -> Tens
 
     Returns:
         (B, 14) in the order of `MEASURES`: volumes in ml; area of the chest wall's muscle and of
-        the box around the lungs in cm2, means over the slices with lung (muscle below the
-        shoulders); density and noise in HU; emphysema as a share of the aerated lung.
+        the box around the lungs (less what has none of them) in cm2, means over the slices with
+        lung (muscle below the shoulders); density and noise in HU; emphysema as a share of the
+        aerated lung.
     """
     hu = image * (HU_HIGH - HU_LOW) + HU_LOW
     shares = firm(maps)
@@ -90,7 +91,7 @@ def _muscle(muscle: Tensor, lungs: Tensor) -> Tensor:
 
 
 def _chest(lungs: Tensor) -> Tensor:
-    """Voxels of the box around both lungs in a slice, on the average of the slices with lung."""
+    """Columns that hold lung times rows that do, on the average of the slices with lung."""
     wide = lungs.amax(3).sum(dim=(1, 3))  # (B, Z): columns that hold lung
     deep = lungs.amax(4).sum(dim=(1, 3))
     held = lungs.amax(dim=(1, 3, 4))

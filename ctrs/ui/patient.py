@@ -22,6 +22,7 @@ from ctrs.ui.messages import explained, literal
 
 _FACTS = {
     "tumour_volume": "Tumour volume",
+    "new_tumour_volume": "New tumours (candidates)",
     "pleural_effusion": "Pleural effusion (fluid)",
     "lung_volume": "Lung volume",
     "emphysema": "Emphysema",

@@ -39,14 +39,8 @@ def prepare_cohort(folder: Path, progress: Callable[[str], None]) -> int:
     (folder / PREPARED).mkdir(exist_ok=True)
     faults, done = [], 0
     for row, patient in enumerate(patients, start=2):  # the first line holds the names
-        target = folder / PREPARED / f"{patient}.npz"
-        if target.exists():
-            continue
         try:
-            write_prepared(
-                target, [_visit_arrays(_scan(folder, patient, visit)) for visit in VISITS]
-            )
-            done += 1
+            done += _prepare_pair(folder, patient)
         except CtrsError as error:
             faults.append(f"line {row}: {error.what}")
         if row % 10 == 0:
@@ -61,10 +55,19 @@ def prepare_cohort(folder: Path, progress: Callable[[str], None]) -> int:
     return done
 
 
-def _scan(folder: Path, patient: str, visit: str) -> Path:
-    home = (folder / SCANS / patient).resolve()
-    if home.parent != (folder / SCANS).resolve():
+def _prepare_pair(folder: Path, patient: str) -> bool:
+    """False where it was there already."""
+    if Path(patient).name != patient or patient == "..":
         raise InputRejected("The patient's name is no plain name of a folder.", "Rename it.")
+    target = folder / PREPARED / f"{patient}.npz"
+    if target.exists():
+        return False
+    home = folder / SCANS / patient
+    write_prepared(target, [_visit_arrays(_scan(home, visit)) for visit in VISITS])
+    return True
+
+
+def _scan(home: Path, visit: str) -> Path:
     found = sorted(home.glob(f"{visit}*")) if home.is_dir() else []
     if len(found) != 1:
         raise InputRejected(
