@@ -42,7 +42,7 @@ def release(trial: Path, weights: Path, data: Path, progress: Callable[[str], No
     card = replace(ensemble.card, metrics=parts["test"])
     write_card(home, card)
     report = home / REPORT
-    report.write_text(as_markdown(card, parts) + "\n" + real_as_markdown(real))
+    report.write_text(as_markdown(card, parts) + "\n## Real anatomy\n\n" + real_as_markdown(real))
     return report
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ctrs.errors import InputRejected
+from ctrs.trial import bank
 from ctrs.trial.bank import simulate_trial
 from ctrs.trial.population.patients import simulate_patients
 from ctrs.trial.prepared import RESCANS, load_prepared, read_patients, rescanned
@@ -71,6 +72,19 @@ def test_some_training_patients_are_scanned_again_on_the_same_days(trial):
         assert difference.mean() > 2
         litres = [maps["lungs"][visit].sum() * 27e-6 for maps in (first, again)]
         assert litres[1] == pytest.approx(litres[0], rel=0.3)
+
+
+def test_nobody_but_training_patients_is_scanned_again(tmp_path, monkeypatch):
+    asked = {}
+
+    def note(folder, patients, *how):
+        asked[folder.name] = [patient.patient.patient for _, patient in patients]
+
+    monkeypatch.setattr(bank, "_render_all", note)
+    table = simulate_trial(tmp_path, 12, 8, rescans=4)
+    train = list(table["patient"][table["split"] == "train"])
+    assert train[:4] != list(table["patient"][:4])
+    assert asked == {"prepared": list(table["patient"]), RESCANS: train[:4]}
 
 
 def test_second_scans_that_are_there_are_kept(trial):

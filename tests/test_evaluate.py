@@ -205,7 +205,7 @@ def test_stable_patients_who_all_live_leave_the_rest_measured(table):
             ("hr_per_10pp", "hr"),
             {0.6: False, 0.62: True, 0.8: True, 0.81: False},
         ),
-        ("... upper limit", ("hr_per_10pp", "hi"), {0.99: True, 1.01: False}),
+        ("hazard ratio, upper limit", ("hr_per_10pp", "hi"), {0.99: True, 1.01: False}),
         (
             "gain in C-index over RECIST, lower limit",
             ("delta_c", "ctrs_vs_recist", "lo"),
@@ -240,7 +240,8 @@ def test_limits_that_say_nothing_are_left_out():
     assert limits["calibration error (ICI) at 12 months"] == (None, 0.04)
     assert limits["hazard ratio per +10 points"] == (0.62, 0.80)
     assert limits["share of the oracle's discrimination"] == (0.9, None)
-    assert limits["gain in C-index over TVC, lower limit"] == (None, None)
+    assert limits["hazard ratio, upper limit"] == (None, 1.0)
+    assert limits["gain in C-index over TVC, lower limit"] == (0.0, None)
 
 
 # --- Elsewhere ----------------------------------------------------------------------------------

@@ -108,12 +108,13 @@ def test_interval_and_patient_stand_in_the_headers(patient, scans):
 
 @pytest.fixture(scope="module")
 def ill(patient):
-    """A patient with one of everything; the tumour of the lung has a core and swells with haze."""
+    """A patient with one of everything: in one lung a tumour with a core that swells with haze, in
+    the other one that grows through the wall."""
     lung = replace(patient.lesions[0], kind="primary", place=LungPlace("right", 0.7, 0.1, 0.2),
                    diameter_mm=(30.0, 40.0), texture="necrotic", halo=0.35,
                    collapse=(0.0, 0.0))  # fmt: skip
-    plain = replace(lung, kind="metastasis", place=LungPlace("left", 0.5, 0.2, 0.3), halo=0.0,
-                    diameter_mm=(16.0, 22.0), texture="solid", seed=4)  # fmt: skip
+    plain = replace(lung, kind="metastasis", place=LungPlace("left", 0.5, 0.95, 0.3), halo=0.0,
+                    diameter_mm=(16.0, 90.0), texture="solid", seed=4)  # fmt: skip
     liver = replace(plain, kind="liver", place=LiverPlace(0.1, 0.2, 0.0), diameter_mm=(0.0, 28.0))
     bone = replace(plain, kind="bone", place=BonePlace(0.5, 0.0, 0.0), diameter_mm=(19.0, 24.0))
     disease = replace(patient.disease, lesions=(lung, plain, liver, bone),

@@ -33,20 +33,20 @@ DIGITS = 4
 # What a model that is worth having reaches: name, where it stands, lowest and highest value.
 TARGETS: dict[str, tuple[tuple[str, ...], float, float]] = {
     "share of the oracle's discrimination": (("share_of_oracle",), 0.90, np.inf),
-    "C-index": (("c_index", "ctrs"), 0.72, 1.0),
-    "gain in C-index over RECIST, lower limit": (("delta_c", "ctrs_vs_recist", "lo"), 0.0, 1.0),
-    "gain in C-index over TVC, lower limit": (("delta_c", "ctrs_vs_tvc", "lo"), 0.0, 1.0),
-    "AUC at 12 months": (("auc_12m", "ctrs"), 0.77, 1.0),
-    "calibration error (ICI) at 12 months": (("ici_12m",), 0.0, 0.04),
+    "C-index": (("c_index", "ctrs"), 0.72, np.inf),
+    "gain in C-index over RECIST, lower limit": (("delta_c", "ctrs_vs_recist", "lo"), 0.0, np.inf),
+    "gain in C-index over TVC, lower limit": (("delta_c", "ctrs_vs_tvc", "lo"), 0.0, np.inf),
+    "AUC at 12 months": (("auc_12m", "ctrs"), 0.77, np.inf),
+    "calibration error (ICI) at 12 months": (("ici_12m",), -np.inf, 0.04),
     "hazard ratio per +10 points": (("hr_per_10pp", "hr"), 0.62, 0.80),
-    "... upper limit": (("hr_per_10pp", "hi"), 0.0, 1.0),
+    "hazard ratio, upper limit": (("hr_per_10pp", "hi"), -np.inf, 1.0),
     "adjusted hazard ratio per +10 points": (("hr_per_10pp", "adjusted_hr"), 0.62, 0.80),
-    "adjusted, upper limit": (("hr_per_10pp", "adjusted_hi"), 0.0, 1.0),
-    "stable disease: log-rank p": (("stable_disease", "logrank_p"), 0.0, 0.001),
-    "stable disease: 12-month survival apart": (("stable_disease", "apart"), 0.20, 1.0),
+    "adjusted hazard ratio, upper limit": (("hr_per_10pp", "adjusted_hi"), -np.inf, 1.0),
+    "stable disease: log-rank p": (("stable_disease", "logrank_p"), -np.inf, 0.001),
+    "stable disease: 12-month survival apart": (("stable_disease", "apart"), 0.20, np.inf),
     "90 % intervals that hold the truth": (("simulation", "interval_90_holds_truth"), 0.85, 0.95),
     "tumour volume: concordance correlation": (
-        ("simulation", "tumour_volume_concordance_correlation"), 0.95, 1.0,
+        ("simulation", "tumour_volume_concordance_correlation"), 0.95, np.inf,
     ),
 }  # fmt: skip
 
@@ -308,7 +308,7 @@ def _against(
     met = value is not None and low <= value <= high
     return {
         "value": value,
-        "at_least": low if np.isfinite(low) and low > 0 else None,
-        "at_most": high if np.isfinite(high) and high < 1 else None,
+        "at_least": low if np.isfinite(low) else None,
+        "at_most": high if np.isfinite(high) else None,
         "met": met,
     }

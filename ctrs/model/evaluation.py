@@ -144,7 +144,7 @@ def _target(row: Mapping[str, Any]) -> str:
         return f"{low:g} to {high:g}"
     if low is not None:
         return f"{low:g} or more"
-    return f"{high:g} or less" if high is not None else "above 0"
+    return f"{high:g} or less"
 
 
 def _yes(met: bool) -> str:

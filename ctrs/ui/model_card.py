@@ -89,7 +89,7 @@ def target_table(metrics: Mapping[str, Any]) -> pd.DataFrame:
 def _wanted(row: Mapping[str, Any]) -> str:
     low, high = row["at_least"], row["at_most"]
     if low is None:
-        return "above 0" if high is None else f"at most {high:g}"
+        return f"at most {high:g}"
     return f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
 
 
