@@ -124,7 +124,7 @@ def _step(net: Perceiver, optimiser: torch.optim.Optimizer, sample: Sample) -> f
     loss = loss + map_loss(seen.coarse.float(), sample.coarse, sample.learn_coarse, FOUND)
     optimiser.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0, error_if_nonfinite=True)
     optimiser.step()
     return float(loss.detach())
 
