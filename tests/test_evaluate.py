@@ -1,5 +1,6 @@
 """What the card says of a model, checked by hand on a handful of patients."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -362,3 +363,11 @@ def test_report_holds_every_target_and_says_whom_it_is_about(on_disk, tmp_path):
         assert line.endswith("| yes |" if row["met"] else "| **no** |"), name
     assert "| unseen sites | C 0." in text
     assert "| external trial | C 0." in text
+
+
+def test_what_cannot_be_told_is_null_in_the_json_and_no_nan(table):
+    # One patient a histology: the adjusted model has no finite answer.
+    odd = table.assign(age=[50.0, 61, 70, 44, 83], histology=["a", "b", "c", "d", "e"])
+    found = evaluate(odd, predictions(), cut_off=0.6)
+    json.loads(json.dumps(found, allow_nan=False))
+    assert found["hr_per_10pp"]["adjusted_hr"] is None

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ctrs import survival_report
 from ctrs.cli.common import DONE, command, number, say, show
-from ctrs.survival_table import FollowUpTable, read_follow_up
+from ctrs.survival import as_json
+from ctrs.survival.table import FollowUpTable, read_follow_up
 
 MAX_MONTHS = 600  # half a century of follow-up; more is a table in days
 MAX_TIME = 1e6
@@ -58,24 +58,24 @@ def _survival(options: argparse.Namespace) -> int:
     if options.unit == "months" and longest > MAX_MONTHS:
         say(f"Somebody is followed for {longest:g} months: if they are days, say --unit days.")
     document = options.statistic(options, table) | {"unit": options.unit}
-    show(options, document, survival_report.as_text(document))
+    show(options, document, as_json.as_text(document))
     return DONE
 
 
 def _kaplan_meier(options: argparse.Namespace, table: FollowUpTable) -> dict[str, Any]:
-    return survival_report.kaplan_meier_json(table, options.group, options.at, options.interval)
+    return as_json.kaplan_meier_json(table, options.group, options.at, options.interval)
 
 
 def _log_rank(options: argparse.Namespace, table: FollowUpTable) -> dict[str, Any]:
-    return survival_report.log_rank_json(table, options.group, options.strata)
+    return as_json.log_rank_json(table, options.group, options.strata)
 
 
 def _cox(options: argparse.Namespace, table: FollowUpTable) -> dict[str, Any]:
-    return survival_report.cox_json(table, options.covariates, options.per, options.strata)
+    return as_json.cox_json(table, options.covariates, options.per, options.strata)
 
 
 def _concordance(options: argparse.Namespace, table: FollowUpTable) -> dict[str, Any]:
-    return survival_report.concordance_json(table, options.covariates, options.at)
+    return as_json.concordance_json(table, options.covariates, options.at)
 
 
 def _names(text: str) -> tuple[str, ...]:

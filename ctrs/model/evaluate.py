@@ -148,6 +148,11 @@ def _round(value: float) -> float:
     return round(float(value), DIGITS)
 
 
+def _finite(value: float) -> float | None:
+    """JSON knows no NaN, and no infinity."""
+    return _round(value) if np.isfinite(value) else None
+
+
 def _hazard_ratios(scored: pd.DataFrame) -> dict[str, float | None]:
     cohort = Cohort("test", scored)
     found: dict[str, float | None] = {}
@@ -157,7 +162,7 @@ def _hazard_ratios(scored: pd.DataFrame) -> dict[str, float | None]:
         except TooFewPatients:
             row = None
         for name, value in (("hr", "hazard_ratio"), ("lo", "lower"), ("hi", "upper")):
-            found[prefix + name] = _round(getattr(row, value)) if row else None
+            found[prefix + name] = _finite(getattr(row, value)) if row else None
     return found
 
 
@@ -176,7 +181,7 @@ def _gain(gain: Difference) -> dict[str, float]:
     return {"est": _round(gain.estimate), "lo": _round(gain.lower), "hi": _round(gain.upper)}
 
 
-def _by_group(scored: pd.DataFrame) -> dict[str, dict[str, float]]:
+def _by_group(scored: pd.DataFrame) -> dict[str, dict[str, Any]]:
     groups = {}
     for group in split_by_risk(Cohort("test", scored)):
         try:
@@ -186,8 +191,8 @@ def _by_group(scored: pd.DataFrame) -> dict[str, dict[str, float]]:
         groups[group.name] = {
             "n": len(group.table),
             "alive": _round(point.survival),
-            "lo": _round(point.lower),
-            "hi": _round(point.upper),
+            "lo": _finite(point.lower),
+            "hi": _finite(point.upper),
         }
     return groups
 
@@ -208,9 +213,9 @@ def _stable_disease(scored: pd.DataFrame) -> dict[str, Any]:
         return found
     return found | {
         "logrank_p": float(f"{log_rank(groups).p_value:.3g}"),
-        "hr_high_vs_low": _round(row.hazard_ratio),
-        "lo": _round(row.lower),
-        "hi": _round(row.upper),
+        "hr_high_vs_low": _finite(row.hazard_ratio),
+        "lo": _finite(row.lower),
+        "hi": _finite(row.upper),
         "apart": _round(by_group[RiskGroup.LOW]["alive"] - by_group[RiskGroup.HIGH]["alive"]),
     }
 

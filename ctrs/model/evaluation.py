@@ -102,8 +102,9 @@ def as_markdown(card: Card, parts: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
         "# How well the model does",
         "",
-        f"{NOTICE} Simulated patients: the trial's scans, tumours and lives are drawn, and nothing"
-        " here says how the model does in people. Time zero is the follow-up CT.",
+        NOTICE,
+        "",
+        f"{_whom(parts)} Time zero is the follow-up CT.",
         "",
         f"Weights {card.version}, trained on {card.trained_on}, by `{card.command}` at commit"
         f" {card.commit}.",
@@ -113,10 +114,20 @@ def as_markdown(card: Card, parts: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _whom(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    if any("simulation" in found for found in parts.values()):
+        return (
+            "Simulated patients: the trial's scans, tumours and lives are drawn, and nothing here"
+            " says how the model does in people."
+        )
+    return "Patients as the table has them."
+
+
 def _split(found: Mapping[str, Any]) -> list[str]:
     lines = [f"{found['n']} patients, {found['events']} deaths.", ""]
     lines += ["| what | measured | target | met |", "|---|---|---|---|"]
-    for name, row in found["targets"].items():
+    known = {name: row for name, row in found["targets"].items() if row["value"] is not None}
+    for name, row in known.items():
         lines.append(f"| {name} | {_figure(row['value'])} | {_target(row)} | {_yes(row['met'])} |")
     for name, row in found.get("elsewhere", {}).items():
         measured = (

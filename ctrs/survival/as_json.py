@@ -26,7 +26,7 @@ from ctrs.survival import (
     survival_at,
     uno_c,
 )
-from ctrs.survival_table import FollowUpTable, split
+from ctrs.survival.table import FollowUpTable, split
 from ctrs.types import Cohort, Interval, SurvivalCurve
 
 SMALL = f"No p value: a group has fewer than {MIN_GROUP} patients."
