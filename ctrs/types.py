@@ -27,13 +27,14 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Triple: TypeAlias = tuple[float, float, float]
 Interval: TypeAlias = Literal["log-log", "log"]  # how a Kaplan-Meier band is made; R's names
 
-# What is mapped in every scan, voxel by voxel. The three after `effusion` are parts of `tumour`:
+# What is mapped in every scan, voxel by voxel. `KINDS` are parts of `tumour`:
 # tumours of liver and bone, and tumours with a dead or hollow core. A halo is the hazy rim of an
 # infiltrated tumour in the lung and no part of it; muscle is that of the chest wall.
 STRUCTURES = (
     "tumour", "effusion", "liver_tumour", "bone_tumour", "cored_tumour",
     "halo", "fibrosis", "muscle",
 )  # fmt: skip
+KINDS = ("liver_tumour", "bone_tumour", "cored_tumour")
 
 
 # --- What a scan is -------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from ctrs.model.network import (
     expected_hazard_loss,
     logistic_hazard_loss,
     survival,
-    two_windows,
+    windowed,
 )
 from ctrs.model.usual import TRAITS, Usual
 from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, check_files, read_card, write_card
@@ -229,12 +229,14 @@ def test_inputs_are_standardised_and_held_within_three_deviations():
 # --- The first network ------------------------------------------------------------------------
 
 
-def test_second_window_spreads_the_soft_tissues():
-    # -1000 … 400 HU are 0 … 1; -160 and 240 HU are the ends of the second window.
+def test_windows_spread_the_soft_tissues_and_the_liver():
+    # -1000 … 400 HU are 0 … 1; then -160 to 240 HU, and 0 to 160 HU.
     image = (torch.tensor([-1000.0, -160, 40, 240, 400]) + 1000) / 1400
-    both = two_windows(image.reshape(1, 1, 1, 1, 5))
-    np.testing.assert_allclose(both[0, 1, 0, 0].numpy(), [0, 0, 0.5, 1, 1], atol=1e-6)
-    np.testing.assert_array_equal(both[0, 0, 0, 0].numpy(), image.numpy())
+    views = windowed(image.reshape(1, 1, 1, 1, 5))
+    assert views.shape == (1, 3, 1, 1, 5)
+    np.testing.assert_array_equal(views[0, 0, 0, 0].numpy(), image.numpy())
+    np.testing.assert_allclose(views[0, 1, 0, 0].numpy(), [0, 0, 0.5, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(views[0, 2, 0, 0].numpy(), [0, 0, 0.25, 1, 1], atol=1e-6)
 
 
 def test_perceiver_answers_on_the_grid_of_the_image_and_on_half_of_it():
@@ -251,14 +253,27 @@ def test_every_structure_has_its_map_in_its_place():
     fine = torch.full((1, 1, 4, 6, 8), -9.0)
     fine[0, 0, 3, 2, 5] = 0.0
     coarse = torch.full((1, 7, 2, 3, 4), -9.0)
-    coarse[0, 2, 1, 0, 3] = np.log(3)  # a probability of 0.75
+    coarse[0, 4, 1, 0, 3] = np.log(3)  # a probability of 0.75
     maps = Perception(torch.zeros(1, 96), fine, coarse).probabilities()[0]
     tumour = maps[STRUCTURES.index("tumour")]
     assert np.argwhere(tumour.numpy() > 0.4).tolist() == [[3, 2, 5]]
-    # The third of the others, twice as fine: voxels 2-3, 0-1, 6-7.
-    bone = maps[STRUCTURES.index("bone_tumour")]
-    np.testing.assert_allclose(bone[2:4, 0:2, 6:8].numpy(), 0.75, rtol=1e-6)
+    # The fifth of the others, twice as fine: voxels 2-3, 0-1, 6-7.
+    halo = maps[STRUCTURES.index("halo")]
+    np.testing.assert_allclose(halo[2:4, 0:2, 6:8].numpy(), 0.75, rtol=1e-6)
     assert int((maps > 0.1).sum()) == 1 + 8
+
+
+def test_kind_of_a_tumour_counts_only_where_there_is_a_tumour():
+    fine = torch.full((1, 1, 2, 4, 6), -20.0)
+    fine[0, 0, 1, 2, 3] = np.log(4)  # a probability of 0.8
+    coarse = torch.full((1, 7, 1, 2, 3), np.log(3))  # everywhere 0.75
+    maps = Perception(torch.zeros(1, 96), fine, coarse).probabilities()[0]
+    for kind in ("liver_tumour", "bone_tumour", "cored_tumour"):
+        found = maps[STRUCTURES.index(kind)]
+        assert float(found[1, 2, 3]) == pytest.approx(0.6, rel=1e-5)
+        assert float(found.sum()) == pytest.approx(0.6, rel=1e-4)
+    for other in ("effusion", "halo", "fibrosis", "muscle"):
+        assert float(maps[STRUCTURES.index(other)].min()) == pytest.approx(0.75, rel=1e-5)
 
 
 def test_untrained_network_sees_nearly_nothing():

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from ctrs.model.measure import MEASURES
-from ctrs.model.network import WIDTHS
+from ctrs.model.network import EMBEDDED
 from ctrs.model.usual import TRAITS, Usual
 
-N_MEASURES, N_EMBEDDED = len(MEASURES), WIDTHS[-1]
+N_MEASURES, N_EMBEDDED = len(MEASURES), EMBEDDED
 
 
 def crowd(n, seed=0):

@@ -17,22 +17,26 @@ from torch.nn import functional
 
 from ctrs.config import PrepareConfig
 from ctrs.model.measure import INPUTS, WORSE
-from ctrs.types import STRUCTURES
+from ctrs.types import KINDS, STRUCTURES
 
-WIDTHS = (24, 48, 96)
+WIDTHS = (24, 48, 96, 128)
+EMBEDDED = WIDTHS[2]
 RARE = 4.0  # logits start here below zero: few voxels are tumour or fluid
-MEDIASTINUM_HU = (-160.0, 240.0)
+# The soft tissues spread out, and the liver, in which tumours differ by 20 HU.
+WINDOWS_HU = ((-160.0, 240.0), (0.0, 160.0))
 # Discrete times in months after the follow-up scan; 12 must be one of them.
 EDGES_MONTHS = (3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 24.0, 30.0, 36.0)
+_KINDS = [STRUCTURES.index(kind) for kind in KINDS]
 
 
 class Perception(NamedTuple):
     """What the first network sees in scans.
 
     Attributes:
-        embedding: (B, 96), the mean of its deepest features.
+        embedding: (B, 96), the mean of its features at an eighth of the resolution.
         fine: (B, 1, Z, Y, X), logits of tumour, the first of `ctrs.types.STRUCTURES`.
-        coarse: (B, S - 1, Z/2, Y/2, X/2), logits of the others, whose edges matter less.
+        coarse: (B, S - 1, Z/2, Y/2, X/2), logits of the others, whose edges matter less; of
+            `ctrs.types.KINDS` on condition that there is a tumour.
     """
 
     embedding: Tensor
@@ -41,32 +45,41 @@ class Perception(NamedTuple):
 
     def probabilities(self) -> Tensor:
         """Of every structure in every voxel of the image: (B, S, Z, Y, X)."""
-        coarse = torch.sigmoid(self.coarse.float())
-        return torch.cat([torch.sigmoid(self.fine.float()), _double(coarse)], dim=1)
+        tumour = torch.sigmoid(self.fine.float())
+        maps = torch.cat([tumour, _up(torch.sigmoid(self.coarse.float()), tumour)], dim=1)
+        maps[:, _KINDS] *= tumour
+        return maps
 
 
 class Perceiver(nn.Module):
-    """A small residual U-Net with an early stride: image in [0, 1] → a map for each structure."""
+    """A residual U-Net with an early stride: image in [0, 1] → a map for each structure.
+
+    Most of its work is done at low resolution: whether a bulge is tumour depends on the anatomy
+    around it, its edge on little.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        a, b, c = WIDTHS
-        self.stem = nn.Sequential(_convolution(2, a, stride=2), _Residual(a))  # 1/2
+        a, b, c, d = WIDTHS
+        windows = 1 + len(WINDOWS_HU)
+        self.stem = nn.Sequential(_convolution(windows, a, stride=2), _convolution(a, a))  # 1/2
         self.down1 = nn.Sequential(_convolution(a, b, stride=2), _Residual(b))  # 1/4
         self.down2 = nn.Sequential(_convolution(b, c, stride=2), _Residual(c), _Residual(c))  # 1/8
-        self.up1 = _convolution(c + b, b)
-        self.up2 = nn.Sequential(_convolution(b + a, a), _Residual(a))
+        self.down3 = nn.Sequential(_convolution(c, d, stride=2), _Residual(d), _Residual(d))  # 1/16
+        self.up3 = _Merge(d, c)
+        self.up2 = _Merge(c, b)
+        self.up1 = _Merge(b, a)
         self.fine = SubpixelUpsample(3, a, 1, scale_factor=2)
         self.coarse = nn.Conv3d(a, len(STRUCTURES) - 1, 1)
 
     def forward(self, image: Tensor) -> Perception:
-        x0 = self.stem(two_windows(image))  # (B, 1, Z, Y, X) -> (B, 24, Z/2, Y/2, X/2)
-        x1 = self.down1(x0)
-        x2 = self.down2(x1)
-        embedding = x2.mean(dim=(2, 3, 4))
-        x1 = self.up1(torch.cat([_double(x2), x1], dim=1))
-        x0 = self.up2(torch.cat([_double(x1), x0], dim=1))
-        return Perception(embedding, self.fine(x0) - RARE, self.coarse(x0) - RARE)
+        x1 = self.stem(windowed(image))  # (B, 1, Z, Y, X) -> (B, 24, Z/2, Y/2, X/2)
+        x2 = self.down1(x1)
+        x3 = self.down2(x2)
+        embedding = x3.mean(dim=(2, 3, 4))
+        x3 = self.up3(self.down3(x3), x3)
+        x1 = self.up1(self.up2(x3, x2), x1)
+        return Perception(embedding, self.fine(x1) - RARE, self.coarse(x1) - RARE)
 
 
 class _Residual(nn.Module):
@@ -76,6 +89,18 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.path(x)  # type: ignore[no-any-return]
+
+
+class _Merge(nn.Module):
+    """Deep features brought to the resolution of shallow ones and joined with them."""
+
+    def __init__(self, deep: int, shallow: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv3d(deep, shallow, 1)
+        self.join = _Residual(shallow)
+
+    def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
+        return self.join(shallow + _up(self.narrow(deep), shallow))  # type: ignore[no-any-return]
 
 
 def place(net: nn.Module, device: torch.device) -> None:
@@ -88,15 +113,18 @@ def _convolution(inside: int, outside: int, stride: int = 1) -> Convolution:
     return Convolution(3, inside, outside, strides=stride, norm="INSTANCE", act="RELU")
 
 
-def _double(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+def _up(x: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(x, size=like.shape[2:], mode="nearest")
 
 
-def two_windows(image: Tensor) -> Tensor:
-    """The whole range, and the soft tissues spread out: (B, 1, …) -> (B, 2, …), in [0, 1]."""
+def windowed(image: Tensor) -> Tensor:
+    """The whole range, then each of `WINDOWS_HU`: (B, 1, …) -> (B, 3, …), in [0, 1]."""
     bottom, top = PrepareConfig().window_hu
-    low, high = ((hu - bottom) / (top - bottom) for hu in MEDIASTINUM_HU)
-    return torch.cat([image, ((image - low) / (high - low)).clamp(0, 1)], dim=1)
+    views = [image]
+    for edges in WINDOWS_HU:
+        low, high = ((hu - bottom) / (top - bottom) for hu in edges)
+        views.append(((image - low) / (high - low)).clamp(0, 1))
+    return torch.cat(views, dim=1)
 
 
 # --- From two scans to a survival curve -----------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,30 +19,35 @@ from ctrs.model.figures import draw_loss
 from ctrs.model.measure import HU_HIGH, HU_LOW
 from ctrs.model.network import Perceiver, place
 from ctrs.trial.prepared import Bytes, load_prepared
-from ctrs.types import STRUCTURES, Array, Floats
+from ctrs.types import KINDS, STRUCTURES, Array, Floats
 
 if TYPE_CHECKING:
     from ctrs.trial.real.backgrounds import Background
 
-ENTROPY_WEIGHT = 5.0  # brings both terms to the same size
-FOUND = 4.0  # weight of a voxel with a structure other than tumour
-RARE = ("effusion", "liver_tumour", "bone_tumour", "halo", "fibrosis")  # in a quarter of patients
+ENOUGH = 4000.0  # voxels (108 ml): a structure as large weighs as much as all that is smaller
+KNOWN_KIND = 10.0  # coarse voxels of tumour (2 ml) from which its kind is learnt in earnest
+HALVED = 8.0  # fine voxels in a coarse one
+# How much more often scans with these are shown. A third of the patients have some of them.
+SHOWN_MORE = {
+    "effusion": 1.5, "liver_tumour": 3.0, "bone_tumour": 3.0, "halo": 6.0, "fibrosis": 2.0,
+}  # fmt: skip
+IS_KIND = torch.tensor([name in KINDS for name in STRUCTURES[1:]])
+AHEAD = 4  # samples being made while the network learns from another
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerceiveConfig:
     """How the first network is trained, a whole scan a step."""
 
-    steps: int = 2600
+    steps: int = 6000
     learning_rate: float = 2e-3  # at its highest, from warm-up to zero
-    rare_weight: float = 3.0  # how much more often scans with a rare structure are shown
-    background_share: float = 0.3  # of the scans, where there are real backgrounds
+    background_share: float = 0.25  # of the scans, where there are real backgrounds
     thick_share: float = 0.25  # of the scans that are shown as if their slices were thick
     save_every: int = 50
 
 
 # From a network that knows tumours already to new anatomy or scanners: a fifth of the way.
-CONTINUED = PerceiveConfig(steps=800, learning_rate=7e-4)
+CONTINUED = PerceiveConfig(steps=1200, learning_rate=7e-4)
 
 
 @dataclass(frozen=True)
@@ -104,9 +111,8 @@ def train_perceiver(
     losses = _resume(checkpoint, net, optimiser, schedule)
     if len(losses) >= config.steps:
         return net.eval()
-    material = gather(trial, patients, backgrounds, config)
-    for step in range(len(losses), config.steps):
-        sample = _sample(material, config, np.random.default_rng([seed, step]))
+    material = gather(trial, patients, backgrounds)
+    for step, sample in _samples(material, config, seed, len(losses)):
         losses.append(_step(net, optimiser, Sample(*(part.to(device) for part in sample))))
         schedule.step()
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
@@ -117,11 +123,26 @@ def train_perceiver(
     return net.eval()
 
 
+def _samples(
+    material: Material, config: PerceiveConfig, seed: int, first: int
+) -> Iterator[tuple[int, Sample]]:
+    """The samples of all steps from ``first`` on; those of the next steps are made meanwhile."""
+
+    def made(step: int) -> Sample:
+        return _sample(material, config, np.random.default_rng([seed, step]))
+
+    with ThreadPoolExecutor(AHEAD) as pool:
+        ahead: deque[Future[Sample]] = deque()
+        for step in range(first, config.steps):
+            while len(ahead) < AHEAD and step + len(ahead) < config.steps:
+                ahead.append(pool.submit(made, step + len(ahead)))
+            yield step, ahead.popleft().result()
+
+
 def _step(net: Perceiver, optimiser: torch.optim.Optimizer, sample: Sample) -> float:
     with torch.autocast(sample.image.device.type, torch.bfloat16):
         seen = net(sample.image.contiguous(memory_format=torch.channels_last_3d))
-    loss = map_loss(seen.fine.float(), sample.fine, sample.learn)
-    loss = loss + map_loss(seen.coarse.float(), sample.coarse, sample.learn_coarse, FOUND)
+    loss = perceive_loss(seen.fine.float(), seen.coarse.float(), sample)
     optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0, error_if_nonfinite=True)
@@ -129,26 +150,49 @@ def _step(net: Perceiver, optimiser: torch.optim.Optimizer, sample: Sample) -> f
     return float(loss.detach())
 
 
-def map_loss(logits: Tensor, truth: Tensor, learn: Tensor, found: float = 1.0) -> Tensor:
-    """How wrong the maps are: (B, S, …) each.
+def perceive_loss(fine: Tensor, coarse: Tensor, sample: Sample) -> Tensor:
+    """How wrong the maps of one scan are; see `ctrs.model.network.Perception` for the logits."""
+    truth, learn = sample.coarse, sample.learn_coarse
+    tumour = functional.avg_pool3d(sample.fine * sample.learn, 2)
+    return (
+        map_loss(fine, sample.fine, sample.learn, ENOUGH)
+        + map_loss(coarse[:, ~IS_KIND], truth[:, ~IS_KIND], learn[:, ~IS_KIND], ENOUGH / HALVED)
+        + kind_loss(coarse[:, IS_KIND], truth[:, IS_KIND], learn[:, IS_KIND] * tumour)
+    )
 
-    Where nothing may be learnt the answer is fixed at "surely nothing", and so is the truth.
-    Each map is a question of its own, by Dice and cross-entropy: Dice alone gives no gradient to a
-    map that has once become empty. Where a structure is absent there is no Dice: most structures
-    are in few scans, and a push towards nothing in all the others would teach just that.
+
+def map_loss(logits: Tensor, truth: Tensor, learn: Tensor, enough: float) -> Tensor:
+    """How wrong maps are, by Dice and cross-entropy: (1, S, …) each.
+
+    Each map is a question of its own. Where nothing may be learnt the answer is fixed at "surely
+    nothing", and so is the truth. Dice alone looks at the largest structure of a scan and gives no
+    gradient to a map that has once become empty. Where a structure is absent there is no Dice: most
+    structures are in few scans, and a push towards nothing in all the others would teach just that.
 
     Args:
-        found: How much more a voxel of a structure counts in the cross-entropy than one without.
+        enough: Voxels of a structure above which the cross-entropy is a share of it.
     """
     answer, truth = logits * learn - 12.0 * (1 - learn), truth * learn
-    weight = torch.tensor(found, device=logits.device)
-    entropy = functional.binary_cross_entropy_with_logits(answer, truth, pos_weight=weight)
-    present = truth.amax(dim=(0, 2, 3, 4)) > 0
-    loss = ENTROPY_WEIGHT * entropy
+    entropy = functional.binary_cross_entropy_with_logits(answer, truth, reduction="none")
+    size = truth.sum(dim=(0, 2, 3, 4))
+    loss = (entropy.sum(dim=(0, 2, 3, 4)) / (size + enough)).mean()
+    present = size > 0
     if present.any():
         dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
         loss = loss + dice(answer[:, present], truth[:, present])
     return loss
+
+
+def kind_loss(logits: Tensor, truth: Tensor, tumour: Tensor) -> Tensor:
+    """How wrong the kinds of tumour are, asked only where there is tumour: (1, K, …) each.
+
+    Args:
+        truth: Share of a voxel that is tumour of this kind.
+        tumour: Share that is tumour; 0 where the kind is not known.
+    """
+    kind = (truth / tumour.clamp_min(0.05)).clamp(0, 1)
+    entropy = functional.binary_cross_entropy_with_logits(logits, kind, reduction="none")
+    return (entropy * tumour).sum() / (tumour.sum() + KNOWN_KIND)
 
 
 def _save(
@@ -187,17 +231,15 @@ def _resume(
 # --- Samples --------------------------------------------------------------------------------
 
 
-def gather(
-    trial: Path, patients: list[str], backgrounds: Sequence[Background], config: PerceiveConfig
-) -> Material:
+def gather(trial: Path, patients: list[str], backgrounds: Sequence[Background]) -> Material:
     """All scans of the patients, those with something rare drawn more often."""
     scans, weights = [], []
     for patient in patients:
-        found = load_prepared(trial, patient, *RARE)
+        found = load_prepared(trial, patient, *SHOWN_MORE)
         for visit in (0, 1):
-            rare = any(maps[visit].any() for maps in found.values())
             scans.append((patient, visit))
-            weights.append(config.rare_weight if rare else 1.0)
+            rare = [SHOWN_MORE[name] for name, maps in found.items() if maps[visit].any()]
+            weights.append(max(rare, default=1.0))
     shares = np.array(weights) / max(sum(weights), 1.0)
     return Material(trial, scans, shares, backgrounds)
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ctrs.model.measure import MEASURES
-from ctrs.model.network import WIDTHS
+from ctrs.model.network import EMBEDDED
 
-TRAITS = len(MEASURES) + WIDTHS[-1]
+TRAITS = len(MEASURES) + EMBEDDED
 SHRINKAGE = 0.1  # towards independent traits: some hundred patients, a hundred traits
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ HAS_NODES, MORE_NODES = 0.70, 0.45  # nodal disease 71 % (Botticelli, J. Transl.
 HAS_LIVER, MORE_LIVER = 0.17, 0.45  # 12 to 22 % in cohorts on immunotherapy
 HAS_BONE, MORE_BONE = 0.16, 0.35  # of 26 to 38 % with bone metastases, half in the thoracic spine
 MOST = 7  # of one kind
+MOST_ML = 1500.0  # all tumours together at the follow-up: nobody with more lies down for a CT; ours
 # Diameter of the sphere with the same volume: median mm, and standard deviation of its log. All
 # tumours together have a median of 31 ml; by PET it was 36 ml (Chardin et al., JITC 2020).
 SIZES: dict[Kind, tuple[float, float]] = {
@@ -94,7 +95,7 @@ def draw_disease(
     hidden = draw_course(rng, _only_decaying(model)).ratio(days)
     left = min(float(np.log(max(hidden, GONE))), LEAST_HIDDEN)
     halo = _halo(left) if looks_larger else 0.0
-    lesions = _known_lesions(rng, anatomy, course, days, spread, shift, halo)
+    lesions = _bounded(_known_lesions(rng, anatomy, course, days, spread, shift, halo))
     # Only a rim around a tumour in the lung shows what goes on: without one, it is growth.
     pseudo = any(lesion.halo for lesion in lesions)
     n_new = int(rng.poisson(NEW_RATE + NEW_PER_GROWTH * max(trend, 0.0)))
@@ -174,12 +175,22 @@ def _known_lesions(
         # Straying changes no diameter on average: half the variance is taken off.
         ratio = max(ratio, 0.0) * float(np.exp(shift + own - spread**2 / 2))
         before = _size(rng, *SIZES[kind])
-        after = float(np.clip(before * ratio, 0, 1.6 * LARGEST_MM))
+        after = before * ratio
         after = after if after >= 0.12 * before and after > 2.5 else 0.0  # too little to be seen
         grown = 0 < before < after
         rim = halo if grown else 0.0
         lesions.append(_lesion(rng, anatomy, kind, (before, after), lesions, rim))
     return lesions
+
+
+def _bounded(lesions: list[Lesion]) -> list[Lesion]:
+    """All lesions of the follow-up smaller in proportion where they are more than `MOST_ML`."""
+    total = sum(lesion.volume_ml(1) for lesion in lesions)
+    shrink = min((MOST_ML / total) ** (1 / 3), 1.0) if total else 1.0
+    return [
+        replace(lesion, diameter_mm=(lesion.diameter_mm[0], lesion.diameter_mm[1] * shrink))
+        for lesion in lesions
+    ]
 
 
 def _kinds(rng: np.random.Generator) -> list[Kind]:
