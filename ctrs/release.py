@@ -15,6 +15,7 @@ from ctrs.model.ensemble import Ensemble, load_ensemble
 from ctrs.model.evaluation import SEEN, SPLITS, as_markdown, evaluate_trial
 from ctrs.model.real_anatomy import as_markdown as real_as_markdown
 from ctrs.model.real_anatomy import check_real_anatomy
+from ctrs.model.saliency_checks import KEPT, kept_checks
 from ctrs.model.train import predict_trial, read_trial
 from ctrs.model.weights import REPORT, write_card
 
@@ -51,13 +52,15 @@ def _tensors(weights: Path) -> list[str]:
 
 
 def _write_shipped_trial(trial: Path, ensemble: Ensemble, progress: Callable[[str], None]) -> None:
-    """The table of the patients that nothing was trained on, and what the network saw of them."""
+    """The patients that nothing was trained on, what the network saw of them, and its saliency."""
     table = read_trial(trial)
     kept = table[table["split"].isin(SPLITS)]
     predict_trial(trial, kept, ensemble, kept=trial / SEEN, progress=progress)
+    kept_checks(trial, table[table["split"] == "test"], ensemble, progress)
     home = places.trial()
     home.mkdir(parents=True, exist_ok=True)
     kept.to_csv(home / "patients.csv")
+    shutil.copy(trial / KEPT, home / KEPT)
     with np.load(trial / SEEN, allow_pickle=False) as seen:
         rows = np.isin(seen["patients"], list(kept.index))
         parts = {k: seen[k][rows] for k in seen.files if k not in ("weights", "patients")}

@@ -19,6 +19,7 @@ from ctrs.model.evaluate import (
     compare_discrimination,
     evaluate,
 )
+from ctrs.model.saliency_checks import LEAST, LESS_THAN, kept_checks
 from ctrs.model.train import predict_trial, read_trial
 from ctrs.model.weights import Card
 from ctrs.types import Prediction
@@ -30,7 +31,7 @@ SEEN = "seen.npz"  # what the first network saw, beside a trial's table
 def evaluate_trial(
     trial: Path, ensemble: Ensemble, split: str, progress: Callable[[str], None]
 ) -> dict[str, Any]:
-    """`evaluate` on one split; of the test split also how the score does elsewhere.
+    """`evaluate` on one split; of the test split also how the score does elsewhere, and saliency.
 
     Raises:
         InputRejected: The trial has no such patients, or no scans to look at.
@@ -41,6 +42,7 @@ def evaluate_trial(
     found["targets"] = against_targets(found)
     if split == "test":
         found["elsewhere"] = _elsewhere(trial, table, patients, ensemble, progress)
+        found["saliency"] = kept_checks(trial, patients[0], ensemble, progress)
     return found | {"model_version": ensemble.version}
 
 
@@ -142,6 +144,30 @@ def _split(found: Mapping[str, Any]) -> list[str]:
     for name in names:
         cells = (found[m].get(name) for m in ("c_index", "auc_12m", "brier_12m"))
         lines.append(f"| {name} | " + " | ".join(_figure(cell) for cell in cells) + " |")
+    return [*lines, *_saliency(found.get("saliency"))]
+
+
+SALIENCY = {
+    "pointing_game": "pairs in which the strongest voxel lies on what drives the hazard",
+    "energy_over_chance": "saliency within what drives the hazard, over chance",
+    "randomisation_ssim": "likeness (SSIM) to the map of networks with random weights",
+    "renoised_ssim": "likeness (SSIM) to the map of the same pair in other noise",
+    "deletion_vs_random": "score moved by deleting the top 1 % of voxels, over random blocks",
+}
+
+
+def _saliency(found: Mapping[str, Any] | None) -> list[str]:
+    if not found:
+        return []
+    lines = ["", f"Saliency, on {found['n']} of these pairs:", ""]
+    lines += ["| what | measured | target | met |", "|---|---|---|---|"]
+    for name, words in SALIENCY.items():
+        value = found[name]
+        if name in LEAST:
+            target, met = f"{LEAST[name]:g} or more", value >= LEAST[name]
+        else:
+            target, met = f"below {LESS_THAN[name]:g}", value < LESS_THAN[name]
+        lines.append(f"| {words} | {_figure(value)} | {target} | {_yes(met)} |")
     return lines
 
 
