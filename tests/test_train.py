@@ -39,60 +39,29 @@ from ctrs.model.perceive import (
     map_loss,
     perceive_loss,
 )
-from ctrs.model.train import TrainConfig, as_cases, predict_trial, read_trial, see_trial, train
+from ctrs.model.train import as_cases, predict_trial, read_trial, see_trial
 from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, checksum, read_card
-from ctrs.trial.bank import simulate_trial
 from ctrs.trial.population.patients import SHOWN_AT
 from ctrs.trial.prepared import RESCANS, load_prepared, write_prepared
 from ctrs.trial.real.backgrounds import Background
 from ctrs.types import STRUCTURES, PreparedScan
+from tests.tiny_trial import (
+    GRID,
+    N_PATIENTS,
+    RESCANNED,
+    TINY,
+    TRAINED,
+    tiny_scans,
+    train_tiny,
+    write_tiny_trial,
+)
 
-TINY = TrainConfig(
-    perceive=PerceiveConfig(steps=3, save_every=1), foresee=ForeseeConfig(members=2, epochs=3),
-    seed=5,
-)  # fmt: skip
-# In place of the whole 104 x 88 x 120: a step takes a hundredth of the time. No smaller: where an
-# eighth of it is two slices or less, PyTorch's bfloat16 gives gradients of any size on a CPU.
-# Deepest 3 x 2 x 3 voxels: with 2 along z the bfloat16 gradients of a convolution are garbage on
-# CPUs (oneDNN of torch 2.13). The real grid is fixed at 7 x 6 x 8 there.
-GRID = (40, 32, 40)
-N_PATIENTS, TRAINED, RESCANNED = 40, 22, 4
 CPU = torch.device("cpu")
-
-
-def tiny_scans(seed):
-    """Both visits of somebody: two unequal lungs, a tumour that grows, at times some fluid."""
-    rng = np.random.default_rng(seed)
-    visits = []
-    for visit in (0, 1):
-        image = np.full(GRID, 185, np.uint8)
-        arrays = {name: np.zeros(GRID, np.uint8) for name in ("lungs", *STRUCTURES)}
-        arrays["lungs"][2 : 13 + seed % 5, 4:17, 3:13] = 1
-        arrays["lungs"][3:13, 5:18, 18:28] = 1
-        z, y, x = rng.integers((4, 6, 5), (8, 12, 9))
-        arrays["tumour"][z : z + 3 + visit, y : y + 3, x : x + 4] = 255
-        if seed % 4 == 0:
-            arrays["effusion"][2:6, 14:17, 18:28] = 200
-        arrays["muscle"][:, 20:22, 4:28] = 255
-        image[arrays["lungs"] > 0] = 28
-        image[arrays["tumour"] + arrays["effusion"] > 0] = 190
-        visits.append({"image": image + rng.integers(0, 9, GRID).astype(np.uint8), **arrays})
-    return visits
 
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory):
-    """Simulated patients and their lives, with scans that take no time to look at."""
-    folder = tmp_path_factory.mktemp("trial")
-    table = simulate_trial(folder, N_PATIENTS, 3, voxels=False)
-    for scans in ("prepared", RESCANS):
-        (folder / scans).mkdir()
-    for number, patient in enumerate(table["patient"]):
-        write_prepared(folder / "prepared" / f"{patient}.npz", tiny_scans(number))
-    twice = table["patient"][table["split"] == "train"][:RESCANNED]
-    for number, patient in enumerate(twice, start=100):
-        write_prepared(folder / RESCANS / f"{patient}.npz", tiny_scans(number))
-    return folder
+    return write_tiny_trial(tmp_path_factory.mktemp("trial"))
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +79,10 @@ def real_cohort(trial, tmp_path_factory):
     return folder
 
 
-def run(trial, out, config=TINY, **more):
-    return train(
-        trial, out, device="cpu", config=config, command="test", progress=[].append, **more
-    )
-
-
 @pytest.fixture(scope="module")
 def trained(trial, tmp_path_factory):
     out = tmp_path_factory.mktemp("weights")
-    return run(trial, out), out
+    return train_tiny(trial, out), out
 
 
 # --- End to end -------------------------------------------------------------------------------
@@ -158,7 +121,7 @@ def test_each_step_leaves_a_figure(trained):
 
 def test_same_seed_gives_the_same_weights(trial, trained, tmp_path):
     card, _ = trained
-    again = run(trial, tmp_path)
+    again = train_tiny(trial, tmp_path)
     assert again.checksums == card.checksums
     assert again == replace(card, version=again.version)
 
@@ -209,7 +172,7 @@ def test_training_may_continue_from_weights(trial, trained, tmp_path, monkeypatc
     learns_nothing = replace(TINY.perceive, steps=1, learning_rate=0.0)
     config = replace(TINY, perceive=learns_nothing)
     assert (
-        run(trial, tmp_path, config, continue_from=out).checksums[PERCEIVER]
+        train_tiny(trial, tmp_path, config, continue_from=out).checksums[PERCEIVER]
         == (card.checksums[PERCEIVER])
     )
 
@@ -224,7 +187,7 @@ def test_finished_training_starts_no_step_again(trial, trained, monkeypatch, tmp
     monkeypatch.setattr(perceive_module, "gather", forbidden)
     monkeypatch.setattr(perceive_module, "_sample", forbidden)
     monkeypatch.setattr(train_module, "_see_pair", forbidden)
-    assert run(trial, tmp_path).checksums == card.checksums
+    assert train_tiny(trial, tmp_path).checksums == card.checksums
 
 
 # --- What the first network sees ----------------------------------------------------------------
@@ -280,7 +243,7 @@ def test_other_first_network_is_shown_the_scans_again(trial, trained, looked, tm
 
 def test_second_scans_are_looked_at_in_their_own_folder(trial, trained, looked, tmp_path):
     _, out = trained
-    run(trial, tmp_path, perceiver_from=out)
+    train_tiny(trial, tmp_path, perceiver_from=out)
     folders = [scans for scans, _ in looked]
     assert folders.count(RESCANS) == RESCANNED
     assert folders.count("prepared") == TRAINED
@@ -314,7 +277,7 @@ def test_trial_is_predicted_as_single_pairs_are(trial, trained, tmp_path):
 def test_real_cohort_trains_the_second_network_alone(real_cohort, trained, monkeypatch, tmp_path):
     card, out = trained
     monkeypatch.setattr(train_module, "train_perceiver", None)  # would be no function to call
-    own = run(real_cohort, tmp_path, perceiver_from=out)
+    own = train_tiny(real_cohort, tmp_path, perceiver_from=out)
     assert own.checksums[PERCEIVER] == card.checksums[PERCEIVER]
     assert own.checksums[FORESEERS] != card.checksums[FORESEERS]
     # Where nothing was scanned twice and no truth is known, these two parts are taken over.
@@ -326,14 +289,14 @@ def test_real_cohort_trains_the_second_network_alone(real_cohort, trained, monke
 
 def test_first_network_cannot_learn_without_outlines(real_cohort, tmp_path):
     with pytest.raises(InputRejected, match="outlined tumours, and these scans have none"):
-        run(real_cohort, tmp_path)
+        train_tiny(real_cohort, tmp_path)
 
 
 def test_too_few_patients_are_not_trained_on(real_cohort, trained, tmp_path):
     table = pd.read_csv(real_cohort / "patients.csv").iloc[:30]  # 17 of them to train on
     table.to_csv(tmp_path / "patients.csv", index=False)
     with pytest.raises(InputRejected, match=r"17 patients .* 20 are the least"):
-        run(tmp_path, tmp_path / "out", perceiver_from=trained[1])
+        train_tiny(tmp_path, tmp_path / "out", perceiver_from=trained[1])
 
 
 # --- The table --------------------------------------------------------------------------------
