@@ -30,7 +30,7 @@ from ctrs.model.network import (
     logistic_hazard_loss,
 )
 from ctrs.model.perceive import (
-    KNOWN_KIND,
+    USUAL_ML,
     Material,
     PerceiveConfig,
     Sample,
@@ -448,33 +448,36 @@ def a_map(*values):
 ALL = torch.ones(1, 1, 2, 2, 2)
 
 
+FIVE = torch.tensor([5.0])  # voxels in which the entropy is counted
+
+
 def test_loss_of_a_map_by_hand():
-    # Logits 0: a probability of 1/2 everywhere, log 2 in each of eight voxels, over 3 + 5 voxels.
+    # Logits 0: a probability of 1/2 everywhere, log 2 in each of eight voxels.
     # Dice: 1 - (2 * 3/2 + 1) / (3 + 8/2 + 1) = 1/2.
     truth = a_map(1, 1, 1, 0, 0, 0, 0, 0)
-    loss = map_loss(torch.zeros_like(truth), truth, ALL, enough=5.0)
-    assert float(loss) == pytest.approx(8 * np.log(2) / (3 + 5) + 0.5, rel=1e-5)
-    # One tumour less: the entropy is shared by fewer voxels. Dice: 1 - (2 + 1) / (2 + 4 + 1).
-    truth = a_map(1, 1, 0, 0, 0, 0, 0, 0)
-    loss = map_loss(torch.zeros_like(truth), truth, ALL, enough=5.0)
-    assert float(loss) == pytest.approx(8 * np.log(2) / (2 + 5) + 4 / 7, rel=1e-5)
+    loss = map_loss(torch.zeros_like(truth), truth, ALL, FIVE)
+    assert float(loss) == pytest.approx(8 * np.log(2) / 5 + 0.5, rel=1e-5)
+    # Two voxels count four times and three times.
+    weight = a_map(4, 1, 1, 1, 1, 1, 1, 3)
+    loss = map_loss(torch.zeros_like(truth), truth, ALL, FIVE, weight)
+    assert float(loss) == pytest.approx(13 * np.log(2) / 5 + 0.5, rel=1e-5)
 
 
 def test_absent_structure_is_judged_by_its_entropy_alone():
-    loss = map_loss(torch.zeros_like(ALL), 0 * ALL, ALL, enough=5.0)
+    loss = map_loss(torch.zeros_like(ALL), 0 * ALL, ALL, FIVE)
     assert float(loss) == pytest.approx(8 * np.log(2) / 5, rel=1e-5)
-    # Beside a present one: half as much each, and the Dice of the present one alone.
+    # Beside a present one that is usually larger, and the Dice of the present one alone.
     truth = torch.cat([0 * ALL, a_map(1, 1, 1, 0, 0, 0, 0, 0)], dim=1)
     learn = torch.cat([ALL, ALL], dim=1)
-    loss = map_loss(torch.zeros_like(truth), truth, learn, enough=5.0)
-    assert float(loss) == pytest.approx(4 * np.log(2) * (1 / 5 + 1 / 8) + 0.5, rel=1e-5)
+    loss = map_loss(torch.zeros_like(truth), truth, learn, torch.tensor([5.0, 20.0]))
+    assert float(loss) == pytest.approx(4 * np.log(2) * (1 / 5 + 1 / 20) + 0.5, rel=1e-5)
 
 
 def test_what_must_not_be_learnt_has_no_say():
     learn = a_map(1, 1, 1, 1, 1, 0, 0, 0)
     logits = torch.linspace(-2, 3, 8).reshape(1, 1, 2, 2, 2).requires_grad_()
     seen, hidden = a_map(1, 0, 0, 1, 0, 0, 0, 0), a_map(1, 0, 0, 1, 0, 1, 1, 0)
-    losses = [map_loss(logits, truth, learn, 5.0) for truth in (seen, hidden)]
+    losses = [map_loss(logits, truth, learn, FIVE) for truth in (seen, hidden)]
     assert losses[0].item() == losses[1].item()
     losses[1].backward()
     assert (logits.grad[learn == 0] == 0).all()
@@ -487,7 +490,8 @@ def test_kind_is_asked_only_where_there_is_tumour():
     truth = a_map(1, 0, 0, 0, 0, 0, 0, 0)
     logits = torch.full_like(tumour, -np.log(3)).requires_grad_()
     loss = kind_loss(logits, truth, tumour)
-    by_hand = -(np.log(1 / 4) + 0.5 * np.log(3 / 4)) / (1.5 + KNOWN_KIND)
+    usual = USUAL_ML["tumour"] / (8 * 0.027)  # coarse voxels
+    by_hand = -(np.log(1 / 4) + 0.5 * np.log(3 / 4)) / usual
     assert loss.item() == pytest.approx(by_hand, rel=1e-5)
     loss.backward()
     assert (logits.grad.ravel()[2:] == 0).all()
@@ -498,11 +502,28 @@ def test_kind_of_a_voxel_is_its_share_of_the_tumour_there():
     # A fifth of the voxel is tumour and all of it of this kind: the answer is 1, not a fifth.
     tumour = a_map(0.2, 0, 0, 0, 0, 0, 0, 0)
     sure, unsure = (kind_loss(x * ALL, tumour, tumour) for x in (9.0, -1.386))
-    assert float(sure) < 1e-4 < float(unsure)
+    assert float(sure) < 1e-6 < float(unsure)
+
+
+def test_tumour_in_liver_and_bone_counts_more():
+    fine, coarse = torch.zeros(1, 1, 4, 4, 8), torch.zeros(1, 7, 2, 2, 4)
+    tumour, nothing = torch.zeros_like(fine), torch.zeros_like(coarse)
+    tumour[..., :2], tumour[..., 4:6] = 1, 1
+    learn, learn_none = torch.ones_like(fine), torch.zeros_like(coarse)
+    losses = {}
+    for kind in ("liver_tumour", "bone_tumour", "cored_tumour"):
+        truth = nothing.clone()
+        truth[:, STRUCTURES[1:].index(kind), ..., :1] = 1  # of the first of the two tumours
+        sample = Sample(fine, tumour, learn, truth, learn_none)
+        losses[kind] = float(perceive_loss(fine, coarse, sample))
+    # 32 voxels more often by 3, of log 2 each.
+    more = 3 * 32 * np.log(2) / (USUAL_ML["tumour"] / 0.027)
+    assert losses["liver_tumour"] == pytest.approx(losses["cored_tumour"] + more, rel=1e-5)
+    assert losses["bone_tumour"] == losses["liver_tumour"]
 
 
 def test_every_map_has_its_loss_and_unknown_kinds_none():
-    fine, coarse = torch.zeros(1, 1, 4, 4, 8), torch.zeros(1, 7, 2, 2, 4)
+    fine, coarse = torch.zeros(1, 1, 4, 4, 8), torch.full((1, 7, 2, 2, 4), -12.0)
     tumour = torch.zeros(1, 1, 4, 4, 8)
     tumour[..., :2] = 1
 

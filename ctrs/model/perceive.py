@@ -15,6 +15,7 @@ from monai.losses.dice import DiceLoss
 from torch import Tensor
 from torch.nn import functional
 
+from ctrs.config import PrepareConfig
 from ctrs.model.figures import draw_loss
 from ctrs.model.measure import HU_HIGH, HU_LOW
 from ctrs.model.network import Perceiver, place
@@ -24,14 +25,20 @@ from ctrs.types import KINDS, STRUCTURES, Array, Floats
 if TYPE_CHECKING:
     from ctrs.trial.real.backgrounds import Background
 
-ENOUGH = 4000.0  # voxels (108 ml): a structure as large weighs as much as all that is smaller
-KNOWN_KIND = 10.0  # coarse voxels of tumour (2 ml) from which its kind is learnt in earnest
-HALVED = 8.0  # fine voxels in a coarse one
+# What a structure usually has where there is one, ml. The cross-entropy of its map is counted in
+# this much, so that all maps weigh about the same. The same for every scan: a share of what is in
+# the scan would punish a wrong voxel most where there is nothing, and teach to see too little.
+USUAL_ML = {"tumour": 100.0, "effusion": 250.0, "halo": 50.0, "fibrosis": 1000.0, "muscle": 3000.0}
+HARD_TO_SEE = 3.0  # how much more a voxel of tumour in liver or bone counts
+HARD = ("liver_tumour", "bone_tumour")
 # How much more often scans with these are shown. A third of the patients have some of them.
 SHOWN_MORE = {
     "effusion": 1.5, "liver_tumour": 3.0, "bone_tumour": 3.0, "halo": 6.0, "fibrosis": 2.0,
 }  # fmt: skip
 IS_KIND = torch.tensor([name in KINDS for name in STRUCTURES[1:]])
+IS_HARD = torch.tensor([name in HARD for name in STRUCTURES[1:]])
+OTHERS = [name for name in STRUCTURES[1:] if name not in KINDS]
+VOXEL_ML = float(np.prod(PrepareConfig().spacing_mm)) / 1000
 AHEAD = 4  # samples being made while the network learns from another
 
 
@@ -39,15 +46,15 @@ AHEAD = 4  # samples being made while the network learns from another
 class PerceiveConfig:
     """How the first network is trained, a whole scan a step."""
 
-    steps: int = 6000
-    learning_rate: float = 2e-3  # at its highest, from warm-up to zero
+    steps: int = 3800
+    learning_rate: float = 8e-4  # at its highest, from warm-up to zero
     background_share: float = 0.25  # of the scans, where there are real backgrounds
     thick_share: float = 0.25  # of the scans that are shown as if their slices were thick
     save_every: int = 50
 
 
 # From a network that knows tumours already to new anatomy or scanners: a fifth of the way.
-CONTINUED = PerceiveConfig(steps=1200, learning_rate=7e-4)
+CONTINUED = PerceiveConfig(steps=1200, learning_rate=4e-4)
 
 
 @dataclass(frozen=True)
@@ -154,14 +161,25 @@ def perceive_loss(fine: Tensor, coarse: Tensor, sample: Sample) -> Tensor:
     """How wrong the maps of one scan are; see `ctrs.model.network.Perception` for the logits."""
     truth, learn = sample.coarse, sample.learn_coarse
     tumour = functional.avg_pool3d(sample.fine * sample.learn, 2)
+    hard = functional.interpolate(truth[:, IS_HARD].amax(1, keepdim=True), size=fine.shape[2:])
+    weight = 1 + HARD_TO_SEE * hard * sample.fine
     return (
-        map_loss(fine, sample.fine, sample.learn, ENOUGH)
-        + map_loss(coarse[:, ~IS_KIND], truth[:, ~IS_KIND], learn[:, ~IS_KIND], ENOUGH / HALVED)
+        map_loss(fine, sample.fine, sample.learn, _usual_voxels(["tumour"], 1), weight)
+        + map_loss(
+            coarse[:, ~IS_KIND], truth[:, ~IS_KIND], learn[:, ~IS_KIND], _usual_voxels(OTHERS, 8)
+        )
         + kind_loss(coarse[:, IS_KIND], truth[:, IS_KIND], learn[:, IS_KIND] * tumour)
     )
 
 
-def map_loss(logits: Tensor, truth: Tensor, learn: Tensor, enough: float) -> Tensor:
+def _usual_voxels(names: Sequence[str], fine: int) -> Tensor:
+    """`USUAL_ML` in voxels of so many fine ones."""
+    return torch.tensor([USUAL_ML[name] for name in names]) / (VOXEL_ML * fine)
+
+
+def map_loss(
+    logits: Tensor, truth: Tensor, learn: Tensor, usual: Tensor, weight: Tensor | float = 1.0
+) -> Tensor:
     """How wrong maps are, by Dice and cross-entropy: (1, S, …) each.
 
     Each map is a question of its own. Where nothing may be learnt the answer is fixed at "surely
@@ -170,13 +188,13 @@ def map_loss(logits: Tensor, truth: Tensor, learn: Tensor, enough: float) -> Ten
     structures are in few scans, and a push towards nothing in all the others would teach just that.
 
     Args:
-        enough: Voxels of a structure above which the cross-entropy is a share of it.
+        usual: (S,) voxels in which the cross-entropy is counted.
+        weight: Of each voxel in the cross-entropy.
     """
     answer, truth = logits * learn - 12.0 * (1 - learn), truth * learn
     entropy = functional.binary_cross_entropy_with_logits(answer, truth, reduction="none")
-    size = truth.sum(dim=(0, 2, 3, 4))
-    loss = (entropy.sum(dim=(0, 2, 3, 4)) / (size + enough)).mean()
-    present = size > 0
+    loss = ((weight * entropy).sum(dim=(0, 2, 3, 4)) / usual.to(logits.device)).mean()
+    present = truth.amax(dim=(0, 2, 3, 4)) > 0
     if present.any():
         dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
         loss = loss + dice(answer[:, present], truth[:, present])
@@ -192,7 +210,8 @@ def kind_loss(logits: Tensor, truth: Tensor, tumour: Tensor) -> Tensor:
     """
     kind = (truth / tumour.clamp_min(0.05)).clamp(0, 1)
     entropy = functional.binary_cross_entropy_with_logits(logits, kind, reduction="none")
-    return (entropy * tumour).sum() / (tumour.sum() + KNOWN_KIND)
+    usual = float(_usual_voxels(["tumour"], 8)) * logits.shape[1]
+    return (entropy * tumour).sum() / usual
 
 
 def _save(
