@@ -587,7 +587,7 @@ def seen_of(patients):
 
 
 def foreseen(patients, rescans=None, inherited=None, config=CONFIG):
-    return train_foreseers(patients, seen_of(patients), rescans, config, 1, inherited)
+    return train_foreseers(patients, [seen_of(patients)], rescans, config, 1, inherited)
 
 
 @pytest.fixture(scope="module")
@@ -771,3 +771,48 @@ def test_parts_that_can_be_measured_are_not():
     found = foreseen(patients, (patients, patients), {"rescan": 7.0, "unseen": 8.0})
     assert found.interval_parts["rescan"] == 0  # twice the same scan
     assert found.interval_parts["unseen"] < 1
+
+
+def test_inherited_noise_of_a_scan_is_not_counted_twice():
+    # Where the truth is known the interval as a whole is as wide as it takes, no wider.
+    patients = cases(known=True, hidden=0.6)
+    alone = foreseen(patients).interval_parts
+    heir = foreseen(patients, inherited={"rescan": 0.3, "unseen": 9.0, "calibration": 9.0})
+    assert heir.interval_parts["rescan"] == 0.3
+    assert heir.interval_parts["calibration"] == alone["calibration"]
+    whole = [np.hypot(*(p.get(k, 0) for k in ("rescan", "unseen")))
+             for p in (alone, heir.interval_parts)]  # fmt: skip
+    assert whole[1] == pytest.approx(whole[0], abs=0.02)
+
+
+def test_more_pairs_can_be_usual(foresight):
+    patients, other = cases(), seen_of(cases(n=30, seed=5))
+    strange = other._replace(embeddings=other.embeddings + 12.0)
+    found = train_foreseers(patients, [seen_of(patients), strange], None, CONFIG, 1)
+
+    def percentile(of):
+        distance = of.usual.distance(strange.measures, strange.embeddings)
+        return np.interp(distance, of.ood_distances, np.arange(101)).mean()
+
+    assert percentile(foresight) == 100
+    assert percentile(found) < 99.5
+    assert found.calibration == foresight.calibration  # nothing was learnt from them
+
+
+def test_real_chests_with_painted_tumours_are_usual(monkeypatch):
+    monkeypatch.setattr(train_module, "REAL_PAIRS", 3)
+    lungs = np.zeros((48, 48, 56), bool)
+    lungs[6:40, 8:40, 6:24] = lungs[8:40, 10:38, 32:52] = True
+    hu = np.where(lungs, -850, 30).astype(np.float32)
+    background = Background(hu, lungs, np.zeros_like(lungs), (3.0,) * 3)
+    torch.manual_seed(1)
+    net = Perceiver().eval()
+    pairs = list(train_module._see_real_chests([background], net, CPU, 4))
+    assert len(pairs) == 3
+    assert not torch.equal(pairs[0].measures, pairs[1].measures)
+    assert not torch.equal(pairs[0].measures[:, 0], pairs[0].measures[:, 1])  # another breath
+    litres = pairs[0].measures[0, :, MEASURES.index("lung_ml")] / 1000
+    np.testing.assert_allclose(litres.numpy(), lungs.sum() * 27e-6, rtol=0.35)
+    again = list(train_module._see_real_chests([background], net, CPU, 4))
+    assert torch.equal(pairs[2].measures, again[2].measures)
+    assert list(train_module._see_real_chests([], net, CPU, 4)) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -82,7 +82,7 @@ class Foresight:
 
 def train_foreseers(
     cases: Cases,
-    seen: SeenPair,
+    usual_pairs: Sequence[SeenPair],
     rescans: tuple[Cases, Cases] | None,
     config: ForeseeConfig,
     seed: int,
@@ -91,7 +91,7 @@ def train_foreseers(
     """Train the ensemble, calibrate it on held-out patients, fix cut-off and interval there.
 
     Args:
-        seen: Of the same patients; says what is usual.
+        usual_pairs: Of the same patients, and more that shall not count as unusual.
         rescans: Some patients, each scanned twice over at both visits, if there are such.
         inherited: Parts of the interval that were measured elsewhere with the same first network:
             taken where these patients cannot tell.
@@ -103,13 +103,14 @@ def train_foreseers(
     members = [_train_member(learnt, config, seed + 1 + k) for k in range(config.members)]
     calibration = fit_calibration(mean_curve(members, held), held)
     predicted = calibrate(mean_curve(members, cases), calibration)[:, TWELVE].double().numpy()
-    usual = Usual.of(seen.measures, seen.embeddings)
-    distances = usual.distance(seen.measures, seen.embeddings)
+    traits = [torch.cat(part) for part in list(zip(*usual_pairs, strict=True))[1:]]
+    usual = Usual.of(*traits)
+    distances = usual.distance(*traits)
     return Foresight(
         members=members,
         usual=usual,
         calibration=calibration,
-        interval_parts=dict(inherited or {}) | _interval(members, held, calibration, rescans, seed),
+        interval_parts=_interval(members, held, calibration, rescans, seed, inherited or {}),
         cut_off=round(float(np.quantile(predicted, config.high_risk_share)), 3),
         typical_survival=round(float(np.median(predicted)), 4),
         ood_distances=[float(d) for d in np.percentile(distances, np.arange(101))],
@@ -181,16 +182,18 @@ def _interval(
     calibration: dict[str, float],
     rescans: tuple[Cases, Cases] | None,
     seed: int,
+    inherited: Mapping[str, float],
 ) -> dict[str, float]:
     """Half widths of 90 % intervals beside the members' spread, logit scale.
 
     What the networks miss is known only in a simulated trial, where the truth is: there it is as
     wide as it takes for nine in ten held-out patients to have their truth in the whole interval.
     """
-    parts = {"calibration": _calibration_error(members, held, calibration, seed)}
+    parts = {**inherited, "calibration": _calibration_error(members, held, calibration, seed)}
     if rescans is not None:
         parts["rescan"] = _rescan_noise(members, calibration, rescans)
     if held.truth is not None:
+        parts.pop("unseen", None)
         parts["unseen"] = _unseen(members, held, calibration, math.hypot(*parts.values()))
     return {name: round(value, 4) for name, value in parts.items()}
 

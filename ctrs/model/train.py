@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -33,7 +33,7 @@ from ctrs.model.figures import draw_against_truth
 from ctrs.model.foresee import Cases, ForeseeConfig, Foresight, mean_curve, train_foreseers
 from ctrs.model.measure import MEASURES
 from ctrs.model.network import EDGES_MONTHS, Perceiver
-from ctrs.model.perceive import PerceiveConfig, train_perceiver
+from ctrs.model.perceive import VOXEL_ML, PerceiveConfig, train_perceiver
 from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, Card, checksum, write_card
 from ctrs.trial.prepared import PREPARED, RESCANS, load_prepared, read_patients, rescanned
 from ctrs.types import Prediction
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 SAVE_EVERY = 50  # pairs that were seen
+REAL_PAIRS = 100  # of real chests with painted tumours, among what is usual
 MIN_PATIENTS = 20  # a fifth of them is kept for the calibration
 
 NEEDED = ("patient", "months", "event", "interval_days", "split")
@@ -96,6 +97,7 @@ def train(
     checkpoints.mkdir(parents=True, exist_ok=True)
     on = choose_device(device)
     inherited: dict[str, float] = {}
+    real_chests = _backgrounds(backgrounds)
     if perceiver_from:
         other = load_ensemble(perceiver_from, device)
         perceiver, inherited = other.perceiver, other.card.interval_parts
@@ -104,7 +106,7 @@ def train(
         perceiver = train_perceiver(
             trial,
             list(table.index),
-            _backgrounds(backgrounds),
+            real_chests,
             checkpoints,
             on,
             config.perceive,
@@ -116,7 +118,8 @@ def train(
     _draw_volumes(table, seen, checkpoints / "seen.png")
     cases = as_cases(table, seen.inputs)
     rescans = _rescans(trial, table, cases, perceiver, on, checkpoints, progress)
-    foresight = train_foreseers(cases, seen, rescans, config.foresee, config.seed, inherited)
+    usual = [seen, *_see_real_chests(real_chests, perceiver, on, config.seed)]
+    foresight = train_foreseers(cases, usual, rescans, config.foresee, config.seed, inherited)
     _draw_survival(cases, foresight, checkpoints / "foresee.png")
     return _write(out, perceiver, foresight, table, command, config.seed)
 
@@ -135,6 +138,30 @@ def _backgrounds(folder: Path | None) -> list[Background]:
     from ctrs.trial.real.backgrounds import load_backgrounds  # brings an image library
 
     return load_backgrounds(folder)
+
+
+def _see_real_chests(
+    backgrounds: Sequence[Background], perceiver: Perceiver, device: torch.device, seed: int
+) -> Iterator[SeenPair]:
+    """Pairs of real chests with painted tumours: usual, too, where the first network knows them."""
+    if not backgrounds:
+        return
+    from ctrs.trial.real.backgrounds import paint_background  # brings an image library
+
+    rng = np.random.default_rng([seed, 11])
+    low, high = PrepareConfig().window_hu
+
+    def perceived(background: Background) -> Perceived:
+        varied = background.varied(rng)
+        hu, _ = paint_background(varied, rng)
+        image = torch.from_numpy(np.clip((hu - low) / (high - low), 0, 1).astype(np.float32))
+        lungs = torch.from_numpy(varied.lungs.astype(np.float32))
+        return perceive(perceiver, image[None, None], lungs[None, None], device)
+
+    for index in range(REAL_PAIRS):
+        chosen = backgrounds[index % len(backgrounds)]
+        with torch.inference_mode():
+            yield see_pair(perceived(chosen), perceived(chosen), VOXEL_ML)
 
 
 def _rescans(
@@ -219,14 +246,13 @@ def _see_pair(
     trial: Path, patient: str, perceiver: Perceiver, device: torch.device, scans: str
 ) -> SeenPair:
     arrays = load_prepared(trial, patient, "image", "lungs", scans=scans)
-    voxel_ml = float(np.prod(PrepareConfig().spacing_mm)) / 1000
 
     def perceived(visit: int) -> Perceived:
         image = torch.from_numpy(arrays["image"][visit].astype(np.float32) / 255)[None, None]
         lungs = torch.from_numpy(arrays["lungs"][visit].astype(np.float32))[None, None]
         return perceive(perceiver, image, lungs, device)
 
-    return see_pair(perceived(0), perceived(1), voxel_ml)
+    return see_pair(perceived(0), perceived(1), VOXEL_ML)
 
 
 def as_cases(table: pd.DataFrame, inputs: Tensor) -> Cases:
