@@ -16,10 +16,11 @@ from time import perf_counter
 
 import numpy as np
 
+from ctrs.align import check_likeness
 from ctrs.config import Config
 from ctrs.disk_cache import DiskCache
-from ctrs.errors import about
-from ctrs.ingest import read_scan
+from ctrs.ingest import read_pair
+from ctrs.ingest.choice import BY_USER
 from ctrs.lungs import Chest
 from ctrs.pair import pair_scans
 from ctrs.prepare import prepare
@@ -96,13 +97,15 @@ def assess(
     workshop: Workshop,
     *,
     interval_days: int | None = None,
+    series_uids: tuple[str | None, str | None] = (None, None),
     progress: Progress = lambda stage: None,
 ) -> Assessment:
     """Read, check, prepare and score a pair of scans; a pair scored before comes from the store.
 
     Args:
-        baseline, follow_up: Folders, archives or files; see `ctrs.ingest.read_scan`.
+        baseline, follow_up: Folders, archives or files; see `ctrs.ingest.read_pair`.
         interval_days: Overrides what the files' dates say.
+        series_uids: Overrides which series is used of the baseline, and of the follow-up.
         progress: Called with the name of each of `STAGES` as it begins.
 
     Raises:
@@ -112,29 +115,14 @@ def assess(
     start = perf_counter()
     clock = _Clock(progress=progress)
     with clock.stage("read"):
-        inventories, volumes = _read_both(baseline, follow_up, workshop)
+        read = read_pair((baseline, follow_up), workshop.config.intake, series_uids)
+    (inventory_0, volume_0), (inventory_1, volume_1) = read
     with clock.stage("check"):
-        pair = pair_scans(*volumes, workshop.config.pair, interval_days)
+        pair = pair_scans(volume_0, volume_1, workshop.config.pair, interval_days)
         known = _find(pair, workshop)
     result = known or _score(pair, workshop, clock)
     clock.seconds["total"] = round(perf_counter() - start, 3)
-    return Assessment(pair, inventories, result, known is not None, clock.seconds)
-
-
-def _read_both(
-    baseline: Path, follow_up: Path, workshop: Workshop
-) -> tuple[tuple[Inventory, Inventory], tuple[Volume, Volume]]:
-    def read(name: str, path: Path) -> tuple[Inventory, Volume]:
-        with about(name):
-            inventory, volume = read_scan(path, workshop.config.intake)
-        volume.sha256  # noqa: B018 - hashed here, where the other scan is still being read
-        return inventory, volume
-
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(read, "Baseline CT", baseline)
-        second = pool.submit(read, "Follow-up CT", follow_up)
-        (inventory_0, volume_0), (inventory_1, volume_1) = first.result(), second.result()
-    return (inventory_0, inventory_1), (volume_0, volume_1)
+    return Assessment(pair, (inventory_0, inventory_1), result, known is not None, clock.seconds)
 
 
 def _find(pair: ScanPair, workshop: Workshop) -> ResponseScore | None:
@@ -144,11 +132,12 @@ def _find(pair: ScanPair, workshop: Workshop) -> ResponseScore | None:
 def _score(pair: ScanPair, workshop: Workshop, clock: _Clock) -> ResponseScore:
     with clock.stage("prepare"):
         prepared = prepare_pair(pair, workshop)
+        scans = (prepared[0][0], prepared[1][0])
         findings = check_pair(pair, (prepared[0][1], prepared[1][1]), workshop.config)
+        findings += check_likeness(pair, scans, workshop.config.pair)
     with clock.stage("load"):  # the first time in a process: torch and the weights
         model = workshop.model()
     with clock.stage("infer"):
-        scans = (prepared[0][0], prepared[1][0])
         return score(pair, scans, findings, model, workshop.config)
 
 
@@ -165,15 +154,26 @@ def prepare_pair(
 
 def prepare_cached(volume: Volume, workshop: Workshop) -> tuple[PreparedScan, Chest]:
     """`prepare`, remembered by the scan's content and everything that steers the preparation."""
-    config, cache = workshop.config, workshop.cache
-    recipe = sha256(repr((config.prepare, config.chest)).encode()).hexdigest()[:12]
-    key = f"prepared-{volume.sha256}-{recipe}"
-    if cache is not None and (arrays := cache.get(key)) is not None:
-        return _unpack(arrays)
+    if (known := find_prepared(volume.sha256, workshop)) is not None:
+        return known
+    config = workshop.config
     prepared, chest = prepare(volume, config.prepare, config.chest)
-    if cache is not None:
-        cache.put(key, _pack(prepared, chest))
+    if workshop.cache is not None:
+        workshop.cache.put(_prepared_key(volume.sha256, config), _pack(prepared, chest))
     return prepared, chest
+
+
+def find_prepared(scan_sha256: str, workshop: Workshop) -> tuple[PreparedScan, Chest] | None:
+    """What `prepare_cached` remembers of the scan of this content, without its voxels."""
+    if workshop.cache is None:
+        return None
+    arrays = workshop.cache.get(_prepared_key(scan_sha256, workshop.config))
+    return None if arrays is None else _unpack(arrays)
+
+
+def _prepared_key(scan_sha256: str, config: Config) -> str:
+    recipe = sha256(repr((config.prepare, config.chest)).encode()).hexdigest()[:12]
+    return f"prepared-{scan_sha256}-{recipe}"
 
 
 def _pack(prepared: PreparedScan, chest: Chest) -> dict[str, np.ndarray]:
@@ -219,7 +219,20 @@ def remember(assessment: Assessment, patient: str, workshop: Workshop) -> None:
         store.save_score(pair.key, result, assessment.seconds)
     if store.response(pair.key) is None:
         store.save_response(pair.key, _unread(result))
-    store.audit("score", patient, f"{result.zone}, model {result.model_version}")
+    store.audit(
+        "score", patient, f"{result.zone}, model {result.model_version}{_by_hand(assessment)}"
+    )
+
+
+def _by_hand(assessment: Assessment) -> str:
+    """Which of the two series a person chose, for the record."""
+    names = ("baseline", "follow-up")
+    chosen = [
+        name
+        for name, inventory in zip(names, assessment.inventories, strict=True)
+        if inventory.chosen and BY_USER in inventory.chosen.reasons
+    ]
+    return f"; series {BY_USER}: {', '.join(chosen)}" if chosen else ""
 
 
 def _unread(score: ResponseScore) -> Response:

@@ -4,6 +4,7 @@
   x InputRejected       the files cannot be used (command line: exit code 3)
     + UnsafeArchive       a zip that is a bomb, leads outside its folder, or is encrypted
     + NoCtFound           no CT image among the files
+    + SeveralScans        usable scans of more than one patient or day
     + NotAVolume          images, but no regular volume can be made of them
       - MissingSlices       gaps between slices
       - SlicesTooThick      too far apart for the model
@@ -55,6 +56,10 @@ class UnsafeArchive(InputRejected):
 
 class NoCtFound(InputRejected):
     """No CT image among the files."""
+
+
+class SeveralScans(InputRejected):
+    """The files hold more than one scan, and no rule may choose between patients or days."""
 
 
 class NotAVolume(InputRejected):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 
 from ctrs.config import ChestConfig
 from ctrs.errors import NotAChest
@@ -16,6 +17,10 @@ BODY_HU = -300.0  # skin and fat are above, lung and air below
 # Gas without any lung tissue (trachea, bowel) averages about -1000; emphysema stays above -980.
 PARENCHYMA_HU = (-975.0, -500.0)
 CLOSING_MM = 9.0  # bridges vessels and nodules, stays short of the mediastinum
+_END_SHARE = 0.2  # of the lungs' height: where the dome of the diaphragm is, and the apex
+_MIN_HULL_POINTS = 20
+_BONE_HU = 250.0
+_STRIP_MM = 36.0
 MAX_HOLE_MM2 = 2000.0  # a 5 cm tumour is filled; the mediastinum between joined lungs is not
 
 
@@ -28,6 +33,9 @@ class Chest:
         height_mm: From the lowest to the highest slice with lung.
         smaller_side: Share of the lung on the side that has less, 0 to 0.5.
         cut_top, cut_bottom: Lung area in the last and first slice over the largest area.
+        upright: How much better each lung fills its convex hull at the top than at the bottom,
+            where the diaphragm's dome hollows it out; -1 to 1, negative where it is upside down.
+        spine_behind: Share of bone in the midline behind the lungs' middle less that in front.
     """
 
     lung_ml: float
@@ -35,6 +43,8 @@ class Chest:
     smaller_side: float
     cut_top: float
     cut_bottom: float
+    upright: float = 0.0
+    spine_behind: float = 0.0
 
 
 def find_lungs(hu: Array, spacing: Triple, config: ChestConfig) -> Mask:
@@ -114,14 +124,48 @@ def describe_chest(lungs: Mask, hu: Array, spacing: Triple) -> Chest:
     if rows.size == 0:
         return Chest(0.0, 0.0, 0.0, 0.0, 0.0)
     columns = lungs.sum(axis=(0, 1))
-    side = columns[: _midline(columns, hu)].sum() / columns.sum()
+    middle = _midline(columns, hu)
+    side = columns[:middle].sum() / columns.sum()
+    height = rows[-1] - rows[0] + 1
+    fifth, half = round(_END_SHARE * height), rows[0] + height // 2
+    base, apex = (lungs[at : at + fifth] for at in (rows[0], rows[-1] + 1 - fifth))
     return Chest(
         lung_ml=float(lungs.sum() * np.prod(spacing) / 1000.0),
         height_mm=float((rows[-1] - rows[0] + 1) * spacing[0]),
         smaller_side=float(min(side, 1.0 - side)),
         cut_top=float(area[-1] / area.max()),
         cut_bottom=float(area[0] / area.max()),
+        upright=_solidity(apex, middle) - _solidity(base, middle),
+        spine_behind=_bone_behind(hu[half : rows[-1]], lungs[half : rows[-1]], middle, spacing),
     )
+
+
+def _solidity(lungs: Mask, middle: int) -> float:
+    """Mean share of its convex hull that a lung fills, over slices and both lungs; at most 1."""
+    shares = []
+    for plane in lungs:
+        for lung in (plane[:, :middle], plane[:, middle:]):
+            points = np.argwhere(lung)
+            if len(points) >= _MIN_HULL_POINTS and (np.ptp(points, axis=0) > 1).all():
+                shares.append(min(len(points) / ConvexHull(points).volume, 1.0))
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def _bone_behind(hu: Array, lungs: Mask, middle: int, spacing: Triple) -> float:
+    """Share of bone in a strip along the midline: around the lungs' back less around their front.
+
+    Above the heart, which is as bright as bone where contrast medium was given.
+    """
+    rows = np.flatnonzero(lungs.any(axis=(0, 2)))
+    if rows.size == 0:
+        return 0.0
+    front, back = rows[0], rows[-1]
+    quarter = max(1, (back - front) // 4)
+    reach = max(1, round(_STRIP_MM / 2 / spacing[2]))
+    bone = hu[:, :, max(0, middle - reach) : middle + reach + 1] > _BONE_HU
+    behind = bone[:, back - quarter : back + quarter]
+    before = bone[:, max(0, front - quarter) : front + quarter]
+    return float(behind.mean() - before.mean()) if behind.size and before.size else 0.0
 
 
 def _midline(columns: npt.NDArray[np.int_], hu: Array) -> int:
@@ -151,6 +195,7 @@ def check_chest(chest: Chest, config: ChestConfig) -> tuple[Finding, ...]:
         )
     ends = (("top", chest.cut_top), ("bottom", chest.cut_bottom))
     findings = [_cut_off(end, cut, config) for end, cut in ends if cut > config.amber_cut_ratio]
+    findings += _turned(chest, config)
     if chest.smaller_side < config.min_smaller_side:
         findings.append(
             Finding(
@@ -160,6 +205,23 @@ def check_chest(chest: Chest, config: ChestConfig) -> tuple[Finding, ...]:
             )
         )
     return tuple(findings)
+
+
+def _turned(chest: Chest, config: ChestConfig) -> list[Finding]:
+    """What the anatomy says against the orientation that the file claims."""
+    wrong = []
+    if chest.upright < config.min_upright:
+        wrong.append("upside down: the hollow of the diaphragm is at the upper end of the lungs")
+    if chest.spine_behind < config.min_spine_behind:
+        wrong.append("back to front: the spine is in front of the lungs")
+    return [
+        Finding(
+            Zone.RED,
+            f"The scan seems to be {how}. Convert the DICOM series again, with a program that "
+            "keeps the orientation.",
+        )
+        for how in wrong
+    ]
 
 
 def _cut_off(end: str, cut: float, config: ChestConfig) -> Finding:

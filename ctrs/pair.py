@@ -2,16 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
 from ctrs.config import PairConfig
 from ctrs.errors import DifferentPatients, SameScan, WrongOrder
 from ctrs.kernels import Sharpness, sharpness
-from ctrs.types import Finding, ScanPair, SeriesHeader, Volume, Zone
+from ctrs.types import Finding, Inventory, ScanPair, Series, SeriesHeader, Volume, Zone
 
 # Dates of one visit may differ by some days between order, acquisition and report.
-_DATES_AGREE_DAYS = 7
-_MAX_SPACING_RATIO = 2.0
+DATES_AGREE_DAYS = 7
+MAX_SPACING_RATIO = 2.0
+# A tenth leaves room for slices of air and drawings; two scans share none.
+MAX_SHARED = 0.1
+_FINGERPRINT_STEP = 8  # pixels, each way
+_FINGERPRINT_RANGE_HU = 300
 _SWAP = "Swap the two scans, or check which one was acquired first."
 _CHECK_PATIENT = "Check that both scans are of the same patient."
+
+
+@dataclass(frozen=True)
+class ProposedPair:
+    """The two series of one patient that are probably meant, and why."""
+
+    baseline: Series
+    follow_up: Series
+    days: int
+    reasons: tuple[str, str]
+
+
+def propose_pair(
+    inventory: Inventory, config: PairConfig, treatment_start: date | None = None
+) -> ProposedPair | None:
+    """Baseline and follow-up among the dated series of one patient.
+
+    Baseline is the last scan up to the start of treatment; where that is unknown, the first
+    scan. Follow-up is the later scan whose distance is nearest to 12 weeks. Of each day the best
+    series counts.
+
+    Returns:
+        ``None`` where fewer than two days, or more than one patient, are there.
+    """
+    usable = [series for series in inventory.series if series.accepted]
+    best: dict[date, Series] = {}
+    for series in usable:
+        if series.header.acquired_on:
+            best.setdefault(series.header.acquired_on, series)
+    patients = {series.header.patient_id for series in usable} - {""}
+    before = [day for day in best if treatment_start is None or day <= treatment_start]
+    if len(patients) > 1 or not before:
+        return None
+    first = min(before) if treatment_start is None else max(before)
+    later = [day for day in best if day > first]
+    if not later:
+        return None
+    second = min(later, key=lambda day: (abs((day - first).days - config.assumed_days), day))
+    why = (
+        "the first scan" if treatment_start is None
+        else f"the last scan up to the start of treatment, {(treatment_start - first).days} days "
+        "before it"
+    )  # fmt: skip
+    days = (second - first).days
+    nearest = f"{days} days later, nearest to {config.assumed_days} of {len(later)} later scans"
+    return ProposedPair(best[first], best[second], days, (why, nearest))
 
 
 def pair_scans(
@@ -53,16 +108,52 @@ def pair_scans(
     return ScanPair(baseline, follow_up, days, findings)
 
 
+def protocol(volume: Volume) -> dict[str, str | float | None]:
+    """How a scan was made, to be read beside the other one of the pair."""
+    header = volume.header
+    return {
+        "slice_spacing_mm": round(volume.spacing[0], 3),
+        "slice_thickness_mm": header.slice_thickness_mm,
+        "kernel": header.kernel,
+        "sharpness": str(sharpness(header.kernel)),
+        "contrast": header.contrast,
+        "manufacturer": header.manufacturer,
+    }
+
+
 def _check_different(baseline: Volume, follow_up: Volume) -> None:
-    """Refuse one scan given twice: equal voxels, or one DICOM series with slices left out."""
+    """Refuse one scan given twice: equal voxels, or one series with slices left out.
+
+    By the pixels as well as by the tags: a copy may have new UIDs, dates and names.
+    """
     series = [(v.header.study_uid, v.header.series_uid) for v in (baseline, follow_up)]
     one_series = all(series[0]) and series[0] == series[1]
-    if baseline.sha256 == follow_up.sha256 or one_series:
-        how = "both are of one series" if one_series else "every voxel is equal"
+    shared = _shared_slices(baseline, follow_up)
+    if baseline.sha256 == follow_up.sha256 or one_series or shared > MAX_SHARED:
+        how = (
+            "both are of one series" if one_series
+            else "every voxel is equal" if shared in (0.0, 1.0)
+            else f"{shared:.0%} of the slices have equal pixels"
+        )  # fmt: skip
         raise SameScan(
             f"Baseline and follow-up are the same scan: {how}.",
             "Choose two scans of different dates.",
         )
+
+
+def _shared_slices(baseline: Volume, follow_up: Volume) -> float:
+    """Share of the shorter scan's slices whose pixels are in the other one, too.
+
+    A grid of pixels stands for its slice: no two measured slices agree in the noise of a
+    thousand pixels. Slices without anything on them do not count.
+    """
+    one, other = _fingerprints(baseline), _fingerprints(follow_up)
+    return len(one & other) / max(min(len(one), len(other)), 1)
+
+
+def _fingerprints(volume: Volume) -> set[bytes]:
+    sample = np.rint(volume.hu[:, ::_FINGERPRINT_STEP, ::_FINGERPRINT_STEP]).astype(np.int16)
+    return {plane.tobytes() for plane in sample if np.ptp(plane) > _FINGERPRINT_RANGE_HU}
 
 
 def _check_patient(baseline: SeriesHeader, follow_up: SeriesHeader) -> None:
@@ -108,7 +199,7 @@ def _interval_findings(days: int | None, config: PairConfig) -> list[Finding]:
 
 
 def _date_findings(by_dates: int | None, given: int | None) -> list[Finding]:
-    if by_dates is None or given is None or abs(by_dates - given) <= _DATES_AGREE_DAYS:
+    if by_dates is None or given is None or abs(by_dates - given) <= DATES_AGREE_DAYS:
         return []
     return [_amber(f"The scans were said to be {given} days apart; by the dates in their files "
                    f"they are {by_dates} days apart.")]  # fmt: skip
@@ -130,13 +221,19 @@ def _protocol_findings(baseline: Volume, follow_up: Volume) -> list[Finding]:
     """Remarks on reconstructions so unlike that a change may be theirs, not the tumour's."""
     findings = []
     mm = baseline.spacing[0], follow_up.spacing[0]
-    if max(mm) / min(mm) > _MAX_SPACING_RATIO:
+    if max(mm) / min(mm) > MAX_SPACING_RATIO:
         findings.append(_amber(f"The slices are {mm[0]:.4g} mm apart at baseline and "
                                f"{mm[1]:.4g} mm at follow-up."))  # fmt: skip
     kinds = sharpness(baseline.header.kernel), sharpness(follow_up.header.kernel)
     if set(kinds) == {Sharpness.SOFT, Sharpness.SHARP}:
         findings.append(_amber(f"The baseline scan has a {kinds[0]} kernel and the follow-up "
                                f"scan a {kinds[1]} one."))  # fmt: skip
+    given = bool(baseline.header.contrast), bool(follow_up.header.contrast)
+    both_speak = baseline.header.study_uid and follow_up.header.study_uid  # DICOM, that is
+    if both_speak and given[0] != given[1]:
+        name = "baseline" if given[0] else "follow-up"
+        findings.append(_amber(f"By the files only the {name} scan was made with contrast medium: "
+                               "enhancement may pass for change."))  # fmt: skip
     return findings
 
 

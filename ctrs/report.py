@@ -6,6 +6,7 @@ from typing import Any
 
 from ctrs import NOTICE
 from ctrs.assess import Assessment
+from ctrs.pair import ProposedPair, protocol
 from ctrs.types import Inventory, ResponseScore, Series, Volume
 
 
@@ -13,10 +14,32 @@ def inventory_json(inventory: Inventory) -> dict[str, Any]:
     """What was found, and which series would be used."""
     return {
         "files": inventory.n_files,
-        "series": [_series_json(series) for series in inventory.series],
+        "series": [
+            _series_json(series) | {"status": _status(series, inventory)}
+            for series in inventory.series
+        ],
         "rejected_files": [vars(file) for file in inventory.rejected_files],
         "chosen": inventory.chosen.header.series_uid if inventory.chosen else None,
+        "doubt": inventory.doubt,
     }
+
+
+def proposal_json(pair: ProposedPair | None) -> dict[str, Any] | None:
+    """Which two series are probably baseline and follow-up, and why."""
+    if pair is None:
+        return None
+    return {
+        "baseline": pair.baseline.header.series_uid,
+        "follow_up": pair.follow_up.header.series_uid,
+        "interval_days": pair.days,
+        "reasons": list(pair.reasons),
+    }
+
+
+def _status(series: Series, inventory: Inventory) -> str:
+    if series is inventory.chosen:
+        return "used"
+    return "other" if series.accepted else "rejected"
 
 
 def _series_json(series: Series) -> dict[str, Any]:
@@ -47,7 +70,15 @@ def assessment_json(assessment: Assessment) -> dict[str, Any]:
         "interval_days": pair.interval_days,
         "cached": assessment.cached,
         "seconds": seconds | assessment.seconds,
-        "inputs": {"baseline": _input(pair.baseline), "follow_up": _input(pair.follow_up)},
+        "inputs": {
+            name: _input(volume, inventory)
+            for name, volume, inventory in zip(
+                ("baseline", "follow_up"),
+                (pair.baseline, pair.follow_up),
+                assessment.inventories,
+                strict=True,
+            )
+        },
         "notice": NOTICE,
     }
 
@@ -75,12 +106,15 @@ def score_json(score: ResponseScore) -> dict[str, Any]:
     }
 
 
-def _input(volume: Volume) -> dict[str, Any]:
+def _input(volume: Volume, inventory: Inventory) -> dict[str, Any]:
     header = volume.header
     return {
         "series_uid": header.series_uid,
         "sha256": volume.sha256,
         "acquired_on": header.acquired_on.isoformat() if header.acquired_on else None,
+        "chosen_because": list(inventory.chosen.reasons) if inventory.chosen else [],
+        "repairs": list(volume.repairs),
+        **protocol(volume),
     }
 
 

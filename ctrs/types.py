@@ -93,7 +93,8 @@ class Volume:
     def sha256(self) -> str:
         """Names the content: voxels in whole HU and spacing; not dates, names or UIDs."""
         digest = sha256(repr((self.hu.shape, tuple(round(mm, 4) for mm in self.spacing))).encode())
-        digest.update(np.rint(self.hu).astype("<i2").tobytes())
+        for plane in self.hu:  # one at a time: a copy of the whole would double the memory
+            digest.update(np.rint(plane).astype("<i2").tobytes())
         return digest.hexdigest()
 
     @property
@@ -132,12 +133,18 @@ class RejectedFile:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Everything found in a folder, archive or file; ``chosen`` is the series to score."""
+    """Everything found in a folder, archive or file.
+
+    Attributes:
+        chosen: The series to score, or to propose where there is a doubt.
+        doubt: Why a person has to say which series is meant; ``""`` where a rule may choose.
+    """
 
     n_files: int
     series: tuple[Series, ...]
     rejected_files: tuple[RejectedFile, ...]
     chosen: Series | None
+    doubt: str = ""
 
 
 class Zone(StrEnum):

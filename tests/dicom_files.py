@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from pydicom.datadict import dictionary_VR, keyword_dict
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     CTImageStorage,
@@ -20,6 +21,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+_TEXT = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"}
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -118,6 +120,22 @@ def set_pixels(ds: Dataset, stored: np.ndarray) -> None:
     ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 16, 15
     ds.PixelRepresentation = int(stored.dtype.kind == "i")
     ds.PixelData = stored.tobytes()
+
+
+def name_everywhere(ds: Dataset, name: str) -> None:
+    """A name in every text element that DICOM knows, in a private one and in the preamble.
+
+    The few stay as they are without which this is no CT, or of somebody else.
+    """
+    technical = ("Modality", "PhotometricInterpretation", "RescaleType", "PatientID", "PatientSex")
+    for keyword, tag in keyword_dict.items():
+        if dictionary_VR(tag) in _TEXT and tag >= 0x00080000 and keyword not in technical:
+            setattr(ds, keyword, name)
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", name]
+    ds.ConvolutionKernel = f"B30f {name}"
+    ds.private_block(0x0011, f"{name} VENDOR", create=True).add_new(0x01, "LO", name)
+    ds.ReferencedStudySequence = [_item(PatientName=name, StudyDescription=name)]
+    ds.preamble = name.encode().ljust(128, b"\0")
 
 
 def write(series: Sequence[Dataset], folder: Path) -> list[Path]:

@@ -136,6 +136,16 @@ def test_zip_is_known_by_name_or_by_content(tmp_path):
     assert not is_zip(tmp_path / "1.dcm")
 
 
+def test_table_of_contents_for_millions_is_refused_before_it_is_read(tmp_path):
+    archive = make_zip(tmp_path / "a.zip", [("1.dcm", b"one")])
+    content = bytearray(archive.read_bytes())
+    end = content.rindex(b"PK\x05\x06")
+    content[end + 12 : end + 16] = (50_000_000).to_bytes(4, "little")
+    archive.write_bytes(content)
+    with pytest.raises(UnsafeArchive, match="table of contents of 50,000,000 bytes"):
+        unpack(archive, tmp_path / "out", CONFIG)
+
+
 # --- Folders --------------------------------------------------------------------------------
 
 

@@ -99,10 +99,10 @@ def score_of(scans, *more):
 def test_inspect_lists_the_series_and_the_one_to_be_used(run, scans):
     code, document, _ = run("inspect", scans[0])
     assert code == 0
-    assert set(document) == {"files", "series", "rejected_files", "chosen"}
+    assert set(document) >= {"files", "series", "rejected_files", "chosen"}
     assert document["files"] == 60  # 300 mm at 5 mm
     (series,) = document["series"]
-    assert set(series) == SERIES_KEYS
+    assert set(series) >= SERIES_KEYS
     assert series["series_uid"] == document["chosen"]
     assert (series["rank"], series["accepted"], series["n_files"]) == (1, True, 60)
     assert series["shape"] == [60, 83, 122]  # 265 mm at 3.2 mm, 366 mm at 3 mm
@@ -149,7 +149,7 @@ def test_score_document(run, quick, scans, weights):
     assert set(document["seconds"]) >= {"read", "check", "prepare", "infer", "explain", "total"}
     assert set(document["inputs"]) == {"baseline", "follow_up"}
     for scan, day in (("baseline", "2024-01-08"), ("follow_up", "2024-04-01")):
-        assert set(document["inputs"][scan]) == {"series_uid", "sha256", "acquired_on"}
+        assert set(document["inputs"][scan]) >= {"series_uid", "sha256", "acquired_on"}
         assert document["inputs"][scan]["acquired_on"] == day
     assert set(document["curve"]) == {"months", "survival", "lower", "upper"}
     at = document["curve"]["months"].index(12)
@@ -514,3 +514,42 @@ def test_semi_synthetic_pair_of_a_phantom(tmp_path, capsys):
     )
     voxel_ml = np.prod(volume.spacing) / 1000
     assert after.sum() * voxel_ml == pytest.approx(facts["follow_up_ml"], rel=1e-3)
+
+
+# --- Several scans, and files to hand on --------------------------------------------------------
+
+
+def test_inspect_proposes_a_pair_where_two_days_are_there(run, scans):
+    code, document, _ = run("inspect", scans[0].parent)
+    assert code == 0
+    assert "scans of 2 days, up to 84 days apart" in document["doubt"]
+    pair = document["proposed_pair"]
+    assert pair["interval_days"] == 84
+    assert {pair["baseline"], pair["follow_up"]} == {s["series_uid"] for s in document["series"]}
+    assert (
+        run("inspect", scans[0].parent, "--treatment-start", "2023-01-01")[1]["proposed_pair"]
+        is None
+    )
+
+
+def test_a_folder_of_both_scans_is_refused_until_a_series_is_named(run, scans):
+    both = scans[0].parent
+    code, document, _ = run("score", "--baseline", both, "--follow-up", scans[1])
+    assert code == 3
+    assert "of 2 days" in document["error"]["what"]
+    uid = run("inspect", scans[0])[1]["chosen"]
+    code, document, _ = run(
+        "score", "--baseline", both, "--baseline-series", uid, "--follow-up", scans[1]
+    )
+    assert code == 0
+    assert document["inputs"]["baseline"]["series_uid"] == uid
+    assert "named by the user" in document["inputs"]["baseline"]["chosen_because"]
+
+
+def test_files_to_hand_on(run, scans, tmp_path):
+    code, document, _ = run("deidentify", scans[0], "--out", tmp_path / "out")
+    assert code == 0
+    assert (document["written"], len(document["patients"])) == (60, 1)
+    assert "SECRET" not in json.dumps(document)
+    code, again, _ = run("inspect", tmp_path / "out")
+    assert (code, again["series"][0]["n_files"]) == (0, 60)

@@ -17,6 +17,8 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
@@ -31,7 +33,7 @@ from ctrs.errors import (
     NotHounsfield,
     SlicesTooThick,
 )
-from ctrs.ingest.dicom import Image, decoded, read_header
+from ctrs.ingest.dicom import decoded, read_header
 from ctrs.ingest.series import read_volume
 from tests.dicom_files import body_hu, ct_series, enhanced_ct, set_pixels, write
 
@@ -458,6 +460,63 @@ def test_enhanced_ct_with_a_frame_missing_is_refused(tmp_path):
         read([ds], tmp_path)
 
 
+# --- Two things under one series UID ------------------------------------------------------------
+
+
+def test_two_phases_shuffled_into_one_fine_stack_are_refused(tmp_path):
+    # Arterial at -40, -35, …; venous at -37.5, -32.5, …: together a perfect stack of 2.5 mm.
+    series = ct_series(step_mm=2.5)
+    for number, ds in enumerate(series):
+        ds.AcquisitionNumber = 1 + number % 2
+    with pytest.raises(NotAVolume, match=r"slices of 2 acquisitions .* lies at -35\.0 mm"):
+        read(series, tmp_path)
+
+
+def test_acquisitions_one_after_the_other_are_one_volume(tmp_path):
+    series = ct_series()
+    for number, ds in enumerate(series):
+        ds.AcquisitionNumber = 1 + number // 4
+    assert read(series, tmp_path).hu.shape[0] == 20
+
+
+def test_moments_of_a_breath_shuffled_into_one_stack_are_refused(tmp_path):
+    series = ct_series()
+    for number, ds in enumerate(series):
+        ds.TemporalPositionIdentifier = 1 + number % 3
+    with pytest.raises(NotAVolume, match="slices of 3 acquisitions"):
+        read(series, tmp_path)
+
+
+def test_files_of_two_days_under_one_uid_are_refused(tmp_path):
+    series = ct_series()
+    for ds in series[10:]:
+        ds.AcquisitionDate = ds.StudyDate = "20240401"
+    with pytest.raises(NotAVolume, match="84 days apart"):
+        read(series, tmp_path)
+
+
+def test_slices_on_two_scales_are_refused(tmp_path):
+    series = ct_series()
+    del series[4].RescaleSlope
+    with pytest.raises(NotHounsfield, match="1 of 20 files have no rescale slope"):
+        read(series, tmp_path)
+
+
+def test_text_burned_into_the_picture_is_a_doubt(tmp_path):
+    series = ct_series()
+    series[3].BurnedInAnnotation = "YES"
+    assert "burned into the pictures" in read(series, tmp_path).doubts[0]
+
+
+def test_small_files_that_announce_a_large_volume_are_refused(tmp_path):
+    paths = write(ct_series(), tmp_path)
+    assert read_volume(paths, CONFIG).hu.size == 20 * 14 * 18
+    with pytest.raises(NotAVolume, match=r"more than .* bytes can hold"):
+        read_volume(paths, replace(CONFIG, max_compression_ratio=0.1))
+    with pytest.raises(NotAVolume, match="more than can be held"):
+        read_volume(paths, replace(CONFIG, max_volume_bytes=4 * 20 * 14 * 18 - 1))
+
+
 # --- Hostile files --------------------------------------------------------------------------
 
 
@@ -570,6 +629,47 @@ def test_flipped_bytes_give_an_answer_or_a_ctrs_error_never_another(tmp_path):
         assert np.isfinite(volume.hu).all()
 
 
+# --- Pixels taken as they are -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_plain_pixels_are_those_that_pydicom_reads(tmp_path, implicit, signed, bits):
+    ds = ct_series()[0]
+    noise = np.random.default_rng(bits).integers(0, 65536, (14, 18)).astype("<u2")
+    set_pixels(ds, noise)
+    ds.BitsStored, ds.HighBit, ds.PixelRepresentation = bits, bits - 1, int(signed)
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    file = read_header(write([ds], tmp_path)[0], CONFIG)
+    assert file.plain is not None
+    (taken,) = decoded(file, file.images, CONFIG)
+    (read_by_pydicom,) = decoded(replace(file, plain=None), file.images, CONFIG)
+    np.testing.assert_array_equal(taken, read_by_pydicom)
+
+
+def test_frames_of_a_plain_file_are_told_apart(tmp_path):
+    file = read_header(write([enhanced_ct()], tmp_path)[0], CONFIG)
+    taken = list(decoded(file, file.images, CONFIG))
+    other = list(decoded(replace(file, plain=None), file.images, CONFIG))
+    np.testing.assert_array_equal(taken, other)
+
+
+def unlike_the_rest(ds):
+    ds.BitsStored, ds.HighBit = 12, 13
+
+
+def cut(ds):
+    ds.PixelData = ds.PixelData[:-10]
+
+
+@pytest.mark.parametrize("oddity", [unlike_the_rest, cut])
+def test_odd_pixels_are_left_to_pydicom(tmp_path, oddity):
+    ds = ct_series()[0]
+    oddity(ds)
+    assert read_header(write([ds], tmp_path)[0], CONFIG).plain is None
+
+
 # --- Real files -----------------------------------------------------------------------------
 
 LOSSLESS = (
@@ -586,7 +686,8 @@ LOSSLESS = (
 
 
 def stored(path):
-    return next(decoded(path, [Image(path, 0, None, 1.0, 0.0, "", None)], CONFIG))
+    file = read_header(path, CONFIG)
+    return next(decoded(file, file.images, CONFIG))
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS)
@@ -617,10 +718,10 @@ def test_no_decoder_under_the_gpl_is_needed():
         "sys.modules['libjpeg'] = None\n"
         "from pathlib import Path\n"
         "from ctrs.config import IntakeConfig\n"
-        "from ctrs.ingest.dicom import Image, decoded\n"
+        "from ctrs.ingest.dicom import decoded, read_header\n"
         "for name in sys.argv[1:]:\n"
-        "    image = Image(Path(name), 0, None, 1.0, 0.0, '', None)\n"
-        "    print(next(decoded(Path(name), [image], IntakeConfig())).sum(dtype=int))\n"
+        "    file = read_header(Path(name), IntakeConfig())\n"
+        "    print(next(decoded(file, file.images, IntakeConfig())).sum(dtype=int))\n"
     )
     files = [str(folder / f"CTImage.dcm_{syntax}.dcm") for syntax in LOSSLESS]
     done = subprocess.run(

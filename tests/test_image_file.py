@@ -182,7 +182,7 @@ def test_announced_size_is_refused_before_room_is_made(tmp_path):
         read_volume(tmp_path / "scan.nrrd", CONFIG)
     path = saved(make_image(), tmp_path / "small.nrrd")
     with pytest.raises(InputRejected, match="more than any CT"):
-        read_volume(path, replace(CONFIG, max_unpacked_bytes=4 * 18 * 14 * 20 - 1))
+        read_volume(path, replace(CONFIG, max_volume_bytes=4 * 18 * 14 * 20 - 1))
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
@@ -210,6 +210,13 @@ def test_gzip_that_holds_nothing_of_the_kind_is_refused(tmp_path):
     path.write_bytes(gzip.compress(b"no NIfTI" * 1000))
     with pytest.raises(InputRejected):
         read_volume(path, CONFIG)
+
+
+def test_gzip_that_unpacks_to_far_more_than_a_ct_is_stopped(tmp_path):
+    with gzip.open(tmp_path / "bomb.nii.gz", "wb") as packed:
+        packed.write(bytes(20 * 1024**2))  # 1000:1
+    with pytest.raises(InputRejected, match="gzip bomb"):
+        read_volume(tmp_path / "bomb.nii.gz", CONFIG)
 
 
 def test_names_decide_what_is_an_image_file():

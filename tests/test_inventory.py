@@ -41,6 +41,7 @@ def inventory(path, config=CONFIG):
 
 
 def pack(folder, archive):
+    archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w") as packed:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             packed.write(path, path.relative_to(folder))
@@ -70,7 +71,7 @@ def test_folder_with_a_mix_of_everything(tmp_path):
     assert "localizers" in found.series[1].reasons[0]
     assert found.series[2].reasons == ("The series is MR; CT is expected.",)
     assert {r.path: r.reason for r in found.rejected_files} == {
-        "inner.zip": "an archive inside; it is not unpacked",
+        "inner.zip": "The archive is damaged, or no zip archive.",
         "report.pdf": "neither a DICOM file nor an image volume",
     }
 
@@ -103,6 +104,45 @@ def test_archive_gives_the_same_as_its_folder(tmp_path):
     assert all((tmp_path / "scratch") in path.parents for path in packed.chosen.files)
     _, volume = read_scan(archive, CONFIG)
     np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)
+
+
+def test_archive_inside_an_archive_is_unpacked_once(tmp_path):
+    write(ct_series(), tmp_path / "study/ct")
+    inner = pack(tmp_path / "study", tmp_path / "outer/deep/inner.zip")
+    (tmp_path / "outer/letter.txt").write_text("Dear colleague")
+    for path in (tmp_path / "outer", pack(tmp_path / "outer", tmp_path / "outer.zip")):
+        found = inventory(path)
+        shutil.rmtree(tmp_path / "scratch", ignore_errors=True)
+        assert (found.n_files, found.chosen.shape[0]) == (21, 20)
+        assert found.rejected_files[0].path == "letter.txt"
+    twice = pack(inner.parent, tmp_path / "twice.zip")
+    with zipfile.ZipFile(tmp_path / "thrice.zip", "w") as packed:
+        packed.write(twice, "twice.zip")
+    found = inventory(tmp_path / "thrice.zip")
+    assert found.chosen is None
+    assert [(r.path, r.reason) for r in found.rejected_files] == [
+        ("twice.zip/inner.zip", "an archive inside an archive inside; it is not unpacked")
+    ]
+
+
+def test_unsafe_archive_inside_is_one_rejected_file(tmp_path):
+    write(ct_series(), tmp_path / "s")
+    with zipfile.ZipFile(tmp_path / "s/evil.zip", "w") as packed:
+        packed.writestr("../1.dcm", b"x")
+    found = inventory(tmp_path / "s")
+    assert found.chosen is not None
+    assert "leads outside its folder" in found.rejected_files[0].reason
+
+
+def test_archives_inside_share_one_limit(tmp_path):
+    (tmp_path / "s").mkdir()
+    for name in ("a.zip", "b.zip"):
+        with zipfile.ZipFile(tmp_path / "s" / name, "w") as packed:
+            packed.writestr("noise", os.urandom(60_000))
+    found = inventory(tmp_path / "s", replace(CONFIG, max_unpacked_bytes=100_000))
+    reasons = {r.path: r.reason for r in found.rejected_files}
+    assert "bomb" in reasons["b.zip"]
+    assert reasons["a.zip/noise"] == "neither a DICOM file nor an image volume"
 
 
 def test_unsafe_archive_is_refused(tmp_path):
@@ -161,7 +201,7 @@ def chosen_and_reasons(folder, **series):
 
 def test_reasons_for_the_chosen_series_in_words(tmp_path):
     _, reasons = chosen_and_reasons(tmp_path / "s", one=ct_series(step_mm=1.25, kernel="STANDARD"))
-    assert reasons["one"] == ("axial, 1.25 mm between slices, soft kernel, 20 slices",)
+    assert reasons["one"] == ("axial, 1.25 mm between slices, soft kernel, 20 slices over 25 mm",)
 
 
 def test_thinner_slices_are_preferred(tmp_path):
@@ -263,8 +303,9 @@ def test_a_series_can_be_named(tmp_path):
     sharp = ct_series(name="2", kernel="B70f")
     write(sharp, tmp_path / "s/sharp")
     found, volume = read_scan(tmp_path / "s", CONFIG, series_uid=sharp[0].SeriesInstanceUID)
-    assert volume.header.kernel == "B70f"
-    assert found.chosen.header.kernel == "B40f"
+    assert volume.header.kernel == found.chosen.header.kernel == "B70f"
+    assert (found.chosen.rank, found.series[0], found.series[1].rank) == (1, found.chosen, 2)
+    assert found.chosen.reasons[-1] == "named by the user"
     with pytest.raises(NoCtFound, match="None of the 2 series"):
         read_scan(tmp_path / "s", CONFIG, series_uid="1.2.3")
 
@@ -327,7 +368,10 @@ def test_real_tilt_is_told():
 def test_real_soft_kernel_is_chosen_over_the_sharp_one():
     found = inventory(real("ct/lungdx"))
     assert [s.header.kernel for s in found.series] == ["B40f", "B70f"]
-    assert found.chosen.reasons == ("axial, 8 mm between slices, soft kernel, 30 slices",)
+    assert found.chosen.reasons == (
+        "axial, 8 mm between slices, soft kernel, 30 slices over 240 mm",
+        "passed over: 8 mm sharp kernel",
+    )
 
 
 def test_real_folder_with_images_and_labels():

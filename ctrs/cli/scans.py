@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -19,6 +20,7 @@ from ctrs.errors import StoreUnusable, error_json
 from ctrs.ingest.image_file import write_nifti
 from ctrs.ingest.inventory import survey
 from ctrs.model.weights import read_card
+from ctrs.pair import propose_pair
 from ctrs.pseudonym import load_key, pseudonym
 from ctrs.saliency import Explainer, explain
 from ctrs.score import Model
@@ -30,10 +32,16 @@ MAX_DAYS = 36_500  # a century; more is a slip of the hand
 def add(commands: Any) -> None:
     inspect = command(commands, "inspect", _inspect, "what is in a folder, archive or file")
     inspect.add_argument("path", type=Path)
+    inspect.add_argument(
+        "--treatment-start", type=date.fromisoformat, metavar="YYYY-MM-DD",
+        help="to propose baseline and follow-up among several scans",
+    )  # fmt: skip
     score = command(commands, "score", _score, "predict survival from a pair of scans")
     score.add_argument("--baseline", type=Path, required=True)
     score.add_argument("--follow-up", type=Path, required=True)
     score.add_argument("--interval-days", type=_days, metavar="N")
+    for visit in ("baseline", "follow-up"):
+        score.add_argument(f"--{visit}-series", metavar="UID", help="instead of the chosen one")
     score.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     score.add_argument("--weights", type=Path, metavar="DIR")
     score.add_argument("--store", type=Path, metavar="FILE")
@@ -45,7 +53,9 @@ def _inspect(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         found = survey(options.path, Config().intake, Path(scratch))
     inventory = found.inventory
+    proposal = propose_pair(inventory, Config().pair, options.treatment_start)
     document = report.inventory_json(inventory)
+    document |= {"proposed_pair": report.proposal_json(proposal)}
     if inventory.chosen is None:
         document |= {"error": error_json(found.fault)}
     lines = [
@@ -54,6 +64,11 @@ def _inspect(options: argparse.Namespace) -> int:
         for series in inventory.series
     ]
     lines += [f"  -  {file.path}: {file.reason}" for file in inventory.rejected_files]
+    lines += [f"  !  {inventory.doubt}"] if inventory.doubt else []
+    if proposal:
+        names = zip(("baseline", "follow-up"), proposal.reasons, strict=True)
+        pair = zip((proposal.baseline, proposal.follow_up), names, strict=True)
+        lines += [f"  ?  {name}: {s.header.series_uid} ({why})" for s, (name, why) in pair]
     show(options, document, "\n".join(lines) or "No file found.")
     return DONE if inventory.chosen else UNUSABLE
 
@@ -68,6 +83,7 @@ def _score(options: argparse.Namespace) -> int:
             options.follow_up,
             workshop,
             interval_days=options.interval_days,
+            series_uids=(options.baseline_series, options.follow_up_series),
             progress=lambda stage: say(f"{stage} …"),
         )
         if store is not None:

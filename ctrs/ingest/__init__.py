@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from ctrs.config import IntakeConfig
-from ctrs.errors import NoCtFound
+from ctrs.errors import SeveralScans, about
 from ctrs.ingest import image_file
-from ctrs.ingest.inventory import survey, take_inventory
+from ctrs.ingest.choice import alike, named
+from ctrs.ingest.inventory import Survey, survey, take_inventory
+from ctrs.ingest.series import read_stack
 from ctrs.ingest.series import read_volume as read_dicom_volume
 from ctrs.types import Inventory, Series, Volume
 
-__all__ = ["read_scan", "read_volume", "take_inventory"]
+__all__ = ["read_pair", "read_scan", "read_volume", "take_inventory"]
 
 
 def read_volume(series: Series, config: IntakeConfig) -> Volume:
@@ -45,23 +48,75 @@ def read_scan(
 
     Raises:
         NoCtFound: No CT image, or no series of that UID.
+        SeveralScans: Usable series of more than one patient or day, and none was named.
         InputRejected: What is wrong with the series that came nearest to being used.
     """
     with tempfile.TemporaryDirectory(prefix="ctrs-") as scratch:
         found = survey(path, config, Path(scratch))
-        series = (
-            found.inventory.chosen if series_uid is None else _named(found.inventory, series_uid)
+        return _read(found, _choice(found, series_uid), config)
+
+
+def read_pair(
+    paths: tuple[Path, Path],
+    config: IntakeConfig,
+    series_uids: tuple[str | None, str | None] = (None, None),
+) -> tuple[tuple[Inventory, Volume], tuple[Inventory, Volume]]:
+    """As `read_scan` for a baseline and a follow-up scan, at once.
+
+    Where nothing is named, the same kind of reconstruction is preferred for both. Errors say
+    which of the two scans they are about.
+    """
+    with tempfile.TemporaryDirectory(prefix="ctrs-") as scratch, ThreadPoolExecutor(2) as pool:
+        folders = [Path(scratch) / name for name in ("baseline", "follow_up")]
+        for folder in folders:
+            folder.mkdir()
+        surveys = list(pool.map(_survey_named, NAMES, paths, (config, config), folders))
+        chosen = [_choice_named(*each) for each in zip(NAMES, surveys, series_uids, strict=True)]
+        if series_uids == (None, None):
+            fit = surveys[0].as_fit, surveys[1].as_fit
+            chosen = list(alike(chosen[0], chosen[1], fit))
+        first, second = pool.map(_read_named, NAMES, surveys, chosen, (config, config))
+        return first, second
+
+
+NAMES = ("Baseline CT", "Follow-up CT")
+
+
+def _survey_named(name: str, path: Path, config: IntakeConfig, scratch: Path) -> Survey:
+    with about(name):
+        return survey(path, config, scratch)
+
+
+def _choice_named(name: str, found: Survey, series_uid: str | None) -> Inventory:
+    with about(name):
+        return _choice(found, series_uid)
+
+
+def _read_named(
+    name: str, found: Survey, inventory: Inventory, config: IntakeConfig
+) -> tuple[Inventory, Volume]:
+    with about(name):
+        inventory, volume = _read(found, inventory, config)
+        volume.sha256  # noqa: B018 - hashed here, where the other scan is still being read
+        return inventory, volume
+
+
+def _choice(found: Survey, series_uid: str | None) -> Inventory:
+    if series_uid is not None:
+        return named(found.inventory, series_uid)
+    if found.inventory.chosen is None:
+        raise found.fault
+    if found.inventory.doubt:
+        raise SeveralScans(
+            found.inventory.doubt, "Choose the folder of one scan, or name the series to use."
         )
-        if series is None:
-            raise found.fault
-        return found.inventory, found.volume or read_volume(series, config)
+    return found.inventory
 
 
-def _named(inventory: Inventory, series_uid: str) -> Series:
-    for series in inventory.series:
-        if series.header.series_uid == series_uid:
-            return series
-    raise NoCtFound(
-        f"None of the {len(inventory.series)} series has the UID that was asked for.",
-        "Take the UID of a series from the inventory.",
-    )
+def _read(found: Survey, inventory: Inventory, config: IntakeConfig) -> tuple[Inventory, Volume]:
+    if inventory.chosen is None:
+        raise found.fault
+    judged = found.stacks.get(inventory.chosen.header.series_uid)
+    if judged is not None:
+        return inventory, read_stack(judged, config)
+    return inventory, found.volume or read_volume(inventory.chosen, config)

@@ -18,6 +18,8 @@ from ctrs.types import RejectedFile
 _CHUNK = 1024 * 1024
 # Below this an archive cannot hurt, however well it is packed.
 _HARMLESS_BYTES = 8 * 1024 * 1024
+_END_BYTES = 22 + 65_535  # the record that ends an archive, behind it a comment
+_ENTRY_BYTES = 512  # of the table of contents: 46, the name, times and rights
 _ZIP_MAGIC = b"PK\x03\x04"
 _PACK_AGAIN = "Pack the DICOM files into a plain zip without a password, or choose the folder."
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
@@ -42,6 +44,7 @@ def unpack(archive: Path, folder: Path, config: IntakeConfig) -> list[RejectedFi
         InputRejected: Not a zip archive, or it cannot be written to disk.
     """
     try:
+        _check_directory(archive, config)
         with zipfile.ZipFile(archive) as packed:
             return _unpack_entries(packed, folder, archive.stat().st_size, config)
     except OSError as error:
@@ -62,17 +65,20 @@ def find_files(folder: Path, config: IntakeConfig) -> tuple[list[Path], list[Rej
     """
     files: list[Path] = []
     rejected: list[RejectedFile] = []
-    for path in _walk(folder):
+    for path in _walk(folder, config.max_files):
         if reason := _why_not(path):
             rejected.append(RejectedFile(relative(path, folder), reason))
         else:
             files.append(path)
         if len(files) + len(rejected) > config.max_files:
-            raise InputRejected(
-                f"The folder holds more than {config.max_files:,} files.",
-                "Choose the folder of one CT study.",
-            )
-    return sorted(files), rejected
+            raise _too_many(config.max_files, "files")
+    return sorted(files), sorted(rejected, key=lambda file: file.path)
+
+
+def _too_many(most: int, what: str) -> InputRejected:
+    return InputRejected(
+        f"The folder holds more than {most:,} {what}.", "Choose the folder of one CT study."
+    )
 
 
 def relative(path: Path, root: Path) -> str:
@@ -80,21 +86,22 @@ def relative(path: Path, root: Path) -> str:
     return printable(path.relative_to(root).as_posix(), limit=256) if path != root else path.name
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, most_folders: int) -> Iterator[Path]:
     """Everything below the folder that is no folder itself; one that can't be listed, too."""
     waiting = [folder]
     while waiting:
         here = waiting.pop()
         try:
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                        if len(waiting) > most_folders:
+                            raise _too_many(most_folders, "folders")
+                    else:
+                        yield Path(entry.path)
         except OSError:
             yield here
-            continue
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(Path(entry.path))
-            else:
-                yield Path(entry.path)
 
 
 def _why_not(path: Path) -> str:
@@ -106,6 +113,23 @@ def _why_not(path: Path) -> str:
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
     return "" if status.st_size else "empty"
+
+
+def _check_directory(archive: Path, config: IntakeConfig) -> None:
+    """Refuse a table of contents for millions of entries before it is read into memory."""
+    with archive.open("rb") as file:
+        file.seek(-min(archive.stat().st_size, _END_BYTES), os.SEEK_END)
+        tail = file.read()
+        end = tail.rfind(b"PK\x05\x06")
+        size = int.from_bytes(tail[end + 12 : end + 16], "little")
+        if end >= 0 and size == 0xFFFFFFFF:  # zip64: the number stands in a record further up
+            file.seek(int.from_bytes(tail[end - 12 : end - 4], "little") + 40)
+            size = int.from_bytes(file.read(8), "little")
+    if end >= 0 and size > config.max_files * _ENTRY_BYTES:
+        raise _unsafe(
+            f"has a table of contents of {size:,} bytes; at most {config.max_files:,} entries "
+            "are accepted"
+        )
 
 
 def _unpack_entries(

@@ -70,13 +70,19 @@ _UNCOMPRESSED = {
     uid.ExplicitVRBigEndian,
 }
 _LOSSY = {uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K}
+CT_CLASSES = (
+    uid.CTImageStorage,
+    uid.EnhancedCTImageStorage,
+    uid.LegacyConvertedEnhancedCTImageStorage,
+)
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NO_FRAME_HEADER = {0xFFC4, 0xFFC8, 0xFFCC}  # JPEG markers between SOF0 and SOF15
 _MAX_INFLATED_BYTES = 1024**3
 
 _HEADER_TAGS: list[str] = [
-    "AcquisitionDate", "AcquisitionDateTime", "BitsAllocated", "BodyPartExamined", "Columns",
-    "ContentDate", "ContrastBolusAgent", "ConvolutionKernel", "ImageOrientationPatient",
+    "AcquisitionDate", "AcquisitionDateTime", "AcquisitionNumber", "BitsAllocated",
+    "BitsStored", "BodyPartExamined", "BurnedInAnnotation", "Columns",
+    "ContentDate", "ContrastBolusAgent", "ConvolutionKernel", "HighBit", "ImageOrientationPatient",
     "ImagePositionPatient", "ImageType", "Manufacturer", "Modality", "ModalityLUTSequence",
     "NumberOfFrames", "PatientBirthDate", "PatientID", "PatientSex",
     "PerFrameFunctionalGroupsSequence", "PhotometricInterpretation", "PixelPaddingRangeLimit",
@@ -84,6 +90,7 @@ _HEADER_TAGS: list[str] = [
     "RescaleSlope", "RescaleType", "Rows", "SamplesPerPixel", "SOPClassUID", "SeriesDate",
     "SeriesDescription", "SeriesInstanceUID", "SharedFunctionalGroupsSequence",
     "SeriesNumber", "SliceThickness", "StudyDate", "StudyInstanceUID",
+    "TemporalPositionIdentifier",
 ]  # fmt: skip
 _OUTLINE_TAGS: list[str] = [
     "ROIContourSequence", "StructureSetROISequence",
@@ -105,6 +112,8 @@ class Image:
         plane: Where it lies; ``None`` if the file does not say.
         slope, intercept: Stored value to HU.
         padding: Stored values, from and to, that mean "nothing was measured here".
+        acquisition: Which turn of the scanner, and which moment of a repeated one; ``""`` where
+            the file does not say.
     """
 
     path: Path
@@ -114,6 +123,17 @@ class Image:
     intercept: float
     rescale_type: str
     padding: tuple[int, int] | None
+    acquisition: str = ""
+    shape: tuple[int, int] = (0, 0)  # rows, columns
+
+
+@dataclass(frozen=True)
+class PlainPixels:
+    """Uncompressed little-endian pixels of 16 bits: where in the file, and how they are stored."""
+
+    offset: int
+    bits: int  # that count; those above hold anything
+    signed: bool
 
 
 @dataclass(frozen=True)
@@ -128,8 +148,10 @@ class DicomFile:
     photometric: str
     samples: int
     has_rescale: bool
+    burned_in: bool  # text is part of the picture, by the file's own word
     images: tuple[Image, ...]
     cut_short: str = ""  # how, where the file is shorter than its pixels
+    plain: PlainPixels | None = None  # where they can be read without pydicom
 
     @property
     def can_be_decoded(self) -> bool:
@@ -160,10 +182,12 @@ def read_header(path: Path, config: IntakeConfig) -> DicomFile:
             reason, without a path.
     """
     with translated("a damaged DICOM file (%s)"):
-        ds = _read(path, config, pixels=False)
+        ds, end = _read(path, config, _HEADER_TAGS)
         if ds.file_meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage:
             raise _unreadable("a DICOM directory (DICOMDIR), not an image")
-        return replace(_parse(path, ds, config), cut_short=_cut_short(path, ds))
+        return replace(
+            _parse(path, ds, config), cut_short=_cut_short(path, ds), plain=_plain(path, ds, end)
+        )
 
 
 @contextmanager
@@ -185,7 +209,8 @@ def _unreadable(reason: str) -> InputRejected:
     return InputRejected(reason, _EXPORT_AGAIN)
 
 
-def _read(path: Path, config: IntakeConfig, *, pixels: bool) -> Dataset:
+def _read(path: Path, config: IntakeConfig, tags: list[str] | None) -> tuple[Dataset, int]:
+    """The elements named, or all, and where in the file reading ended."""
     with path.open("rb") as file:
         head = file.read(2048)
         # Old files start without preamble, with group 0002 or 0008 in either byte order.
@@ -195,11 +220,23 @@ def _read(path: Path, config: IntakeConfig, *, pixels: bool) -> Dataset:
         if uid.DeflatedExplicitVRLittleEndian.encode() in head:
             _check_inflated_size(file, config)
         file.seek(0)
-        tags = _PIXEL_TAGS if pixels else _HEADER_TAGS
-        ds = pydicom.dcmread(file, stop_before_pixels=not pixels, specific_tags=tags, force=bare)
+        ds = pydicom.dcmread(
+            file, stop_before_pixels=tags is _HEADER_TAGS, specific_tags=tags, force=bare
+        )
+        end = file.tell()
     if "TransferSyntaxUID" not in ds.file_meta:
         ds.file_meta.TransferSyntaxUID = _guessed_syntax(ds)
-    return ds
+    return ds, end
+
+
+def read_dataset(path: Path, config: IntakeConfig) -> Dataset:
+    """Everything in one file, for whoever writes it again.
+
+    Raises:
+        InputRejected: Not DICOM, or damaged.
+    """
+    with translated("a damaged DICOM file (%s)"):
+        return _read(path, config, None)[0]
 
 
 def _guessed_syntax(ds: Dataset) -> uid.UID:
@@ -240,6 +277,31 @@ def _cut_short(path: Path, ds: Dataset) -> str:
     return ""
 
 
+def _plain(path: Path, ds: Dataset, end: int) -> PlainPixels | None:
+    """Where the pixels lie, if they can be taken from the file as they are."""
+    implicit = ds.file_meta.TransferSyntaxUID == uid.ImplicitVRLittleEndian
+    bits = int(ds.get("BitsStored") or 0)
+    usual = (
+        (implicit or ds.file_meta.TransferSyntaxUID == uid.ExplicitVRLittleEndian)
+        and (ds.get("BitsAllocated"), ds.get("SamplesPerPixel")) == (16, 1)
+        and 8 < bits <= 16
+        and ds.get("HighBit") == bits - 1
+        and ds.get("PixelRepresentation") in (0, 1)
+    )
+    if not usual:
+        return None
+    with path.open("rb") as file:
+        file.seek(end)
+        head = file.read(12)
+    if head[:4] != b"\xe0\x7f\x10\x00" or not (implicit or head[4:6] in (b"OW", b"OB")):
+        return None
+    announced = int.from_bytes(head[4:8] if implicit else head[8:12], "little")
+    pixels = int(ds.get("NumberOfFrames") or 1) * int(ds.get("Rows") or 0)
+    if announced not in (needed := 2 * pixels * int(ds.get("Columns") or 0), needed + needed % 2):
+        return None
+    return PlainPixels(end + (8 if implicit else 12), bits, bool(ds.PixelRepresentation))
+
+
 def _parse(path: Path, ds: Dataset, config: IntakeConfig) -> DicomFile:
     groups = _functional_groups(ds, 0)
     slope = _first(ds, groups, "RescaleSlope", "PixelValueTransformationSequence")
@@ -252,6 +314,7 @@ def _parse(path: Path, ds: Dataset, config: IntakeConfig) -> DicomFile:
         photometric=printable(ds.get("PhotometricInterpretation")),
         samples=int(ds.get("SamplesPerPixel") or 1),
         has_rescale=slope is not None,
+        burned_in=str(ds.get("BurnedInAnnotation") or "").strip().upper() == "YES",
         images=_images(path, ds, config) if ds.get("Rows") else (),
     )
 
@@ -323,7 +386,18 @@ def _image(path: Path, ds: Dataset, frame: int) -> Image:
         if "ModalityLUTSequence" in ds
         else printable(_first(ds, groups, "RescaleType", transformation)).upper(),
         padding=_padding(ds),
+        acquisition=_acquisition(ds, groups),
+        shape=(int(ds.Rows), int(ds.Columns)),
     )
+
+
+def _acquisition(ds: Dataset, groups: Sequence[Dataset]) -> str:
+    content = "FrameContentSequence"
+    number = _first(ds, groups, "FrameAcquisitionNumber", content) or ds.get("AcquisitionNumber")
+    moment = _first(ds, groups, "TemporalPositionIndex", content) or ds.get(
+        "TemporalPositionIdentifier"
+    )
+    return "/".join(printable(part) for part in (number, moment) if part is not None)
 
 
 def _plane(ds: Dataset, groups: Sequence[Dataset]) -> Plane | None:
@@ -432,11 +506,27 @@ def read_outlines(path: Path) -> dict[str, list[Floats]]:
 # --- Pixels ---------------------------------------------------------------------------------
 
 
-def decoded(path: Path, images: Sequence[Image], config: IntakeConfig) -> Iterator[Stored]:
+def decoded(file: DicomFile, images: Sequence[Image], config: IntakeConfig) -> Iterator[Stored]:
     """Stored values of some images of one file, each ``(rows, columns)``."""
-    ds = _read(path, config, pixels=True)
+    if file.plain is not None:
+        yield from _taken(file.path, file.plain, images)
+        return
+    ds, _ = _read(file.path, config, _PIXEL_TAGS)
     for image in images:
         yield _decode_frame(ds, image.frame)
+
+
+def _taken(path: Path, plain: PlainPixels, images: Sequence[Image]) -> Iterator[Stored]:
+    for image in images:
+        rows, columns = image.shape
+        count, unused = rows * columns, 16 - plain.bits
+        where = plain.offset + 2 * count * image.frame
+        values: Stored = np.fromfile(path, "<u2", count, offset=where)
+        if unused:  # the shifts drop what lies above, and bring the sign back
+            values <<= unused
+        if plain.signed:
+            values = values.view("<i2")
+        yield (values >> unused if unused else values).reshape(rows, columns)
 
 
 def _decode_frame(ds: Dataset, frame: int) -> Stored:

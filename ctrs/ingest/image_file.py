@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected, NotAVolume, NotHounsfield
 from ctrs.ingest.geometry import check_extent, to_patient_axes
+from ctrs.ingest.neighbours import check_neighbours
 from ctrs.ingest.text import printable
 from ctrs.ingest.values import AIR_HU, check_hounsfield
 from ctrs.types import SeriesHeader, Triple, Volume
@@ -37,6 +38,7 @@ _MIN_BYTES_PER_VOXEL = 2  # CT numbers do not fit in 8 bits
 # Where the header of an NRRD or MetaImage names another file that holds the voxels.
 _DATA_FILE = re.compile(rb"^[ \t]*(?:data ?file|ElementDataFile)\s*[:=]\s*(.*?)\s*$", re.I | re.M)
 _HEADER_BYTES = 64 * 1024
+_HARMLESS_BYTES = 256 * 1024**2  # so much memory may be taken by any file
 _CHUNK = 1024 * 1024
 _EXPORT_AGAIN = "Export the volume again from the program that wrote it."
 
@@ -68,14 +70,14 @@ def read_volume(path: Path, config: IntakeConfig) -> Volume:
 
     Raises:
         InputRejected: Damaged, too large, or it refers to voxels outside its own folder.
-        NotAVolume: Not three-dimensional, too short, or too oblique.
+        NotAVolume: Not three-dimensional, too short, too oblique, or a slice does not fit in.
         SlicesTooThick: Spacing above ``config.max_slice_spacing_mm``.
         NotHounsfield: The values cannot be CT numbers: a mask, for example.
     """
-    _check_data_file(path)
     try:
+        data = _data_file(path)
         with _unzipped(path, config) as plain:
-            image = _read(plain, config)
+            image = _read(plain, {path, data} if plain == path else {plain}, config)
         stored = sitk.GetArrayViewFromImage(image)
     except (RuntimeError, ValueError, MemoryError, OSError, EOFError, zlib.error):
         # ITK's own words hold paths of this machine.
@@ -92,9 +94,11 @@ def read_volume(path: Path, config: IntakeConfig) -> Volume:
     voxels[unknown] = AIR_HU
     np.maximum(voxels, AIR_HU, out=voxels)
     check_hounsfield(voxels)
+    heights = origin[2] + spacing[0] * np.arange(len(voxels), dtype=np.float64)
+    doubts = check_neighbours(voxels, heights)
     header = SeriesHeader(series_uid=printable(path.name), description=printable(path.name))
     repairs = (f"{unknown.sum():,} voxels without a value set to air",) if unknown.any() else ()
-    return Volume(voxels, spacing, origin, direction, header, repairs)
+    return Volume(voxels, spacing, origin, direction, header, repairs, doubts)
 
 
 @contextmanager
@@ -109,11 +113,16 @@ def _unzipped(path: Path, config: IntakeConfig) -> Iterator[Path]:
         return
     with tempfile.NamedTemporaryFile(suffix=".nii") as plain:
         written = 0
+        limit = min(
+            config.max_unpacked_bytes, int(path.stat().st_size * config.max_compression_ratio)
+        )
         with gzip.open(path) as packed:
             while chunk := packed.read(_CHUNK):
                 written += len(chunk)
-                if written > config.max_unpacked_bytes:
-                    raise ValueError("unpacks to more than any CT")
+                if written > limit:
+                    raise InputRejected(
+                        "The file unpacks to far more than a CT (a gzip bomb).", _EXPORT_AGAIN
+                    )
                 plain.write(chunk)
         plain.flush()
         yield Path(plain.name)
@@ -124,8 +133,8 @@ def _triple(values: tuple[float, ...]) -> Triple:
     return x, y, z
 
 
-def _read(path: Path, config: IntakeConfig) -> sitk.Image:
-    """Read the header, refuse what it announces, and only then the voxels."""
+def _read(path: Path, files: set[Path], config: IntakeConfig) -> sitk.Image:
+    """Read the header, refuse what it announces beyond its files, and only then the voxels."""
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_reader(path) or "")
     reader.SetFileName(str(path))
@@ -142,6 +151,7 @@ def _read(path: Path, config: IntakeConfig) -> sitk.Image:
             "picture.",
             "Choose the CT volume itself.",
         )
+    _check_density(prod(reader.GetSize()), files, config)
     if reader.GetImageIO() == "NiftiImageIO":
         _check_nifti(reader, path)
     image: sitk.Image = reader.Execute()
@@ -172,18 +182,32 @@ def _check_grid(grid: _Grid, config: IntakeConfig) -> None:
     if not np.isfinite(steps).all() or steps.min() <= 0:
         raise NotAVolume("The file gives no usable voxel size.", _EXPORT_AGAIN)
     voxels = prod(grid.size)
-    if max(grid.size) > config.max_files or 4 * voxels > config.max_unpacked_bytes:
+    if max(grid.size) > config.max_files or 4 * voxels > config.max_volume_bytes:
         raise InputRejected(
             f"The file announces {' × '.join(map(str, grid.size))} voxels: more than any CT.",
             _EXPORT_AGAIN,
         )
 
 
-def _check_data_file(path: Path) -> None:
-    """Refuse a header that points to voxels elsewhere: any file of this machine could be named."""
+def _check_density(voxels: int, files: set[Path], config: IntakeConfig) -> None:
+    """Refuse small files that announce many voxels, before room is made for them."""
+    on_disk = sum(file.stat().st_size for file in files)
+    if 4 * voxels > _HARMLESS_BYTES and 2 * voxels > config.max_compression_ratio * on_disk:
+        raise NotHounsfield(
+            f"The file announces {voxels:,} voxels in {on_disk:,} bytes: no CT can be packed so "
+            "tightly. This is a mask, or the file is damaged.",
+            _EXPORT_AGAIN,
+        )
+
+
+def _data_file(path: Path) -> Path:
+    """The file that holds the voxels: the header's own, or one beside it.
+
+    Anything further away is refused: a header could name any file of this machine.
+    """
     kind = _reader(path)
     if kind == "NiftiImageIO":
-        return
+        return path
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
     if kind == "NrrdImageIO":
@@ -195,6 +219,7 @@ def _check_data_file(path: Path) -> None:
             "The header names voxels that are not one plain file beside it.",
             "Choose the header together with its data file, or a single-file volume.",
         )
+    return path.parent / names[0] if names and names[0].upper() != "LOCAL" else path
 
 
 def _is_beside(name: str, header: Path) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected, NoCtFound
 from ctrs.ingest import image_file
 from ctrs.ingest.archive import find_files, is_zip, relative, unpack
+from ctrs.ingest.choice import several_scans
 from ctrs.ingest.dicom import DicomFile, read_header
-from ctrs.ingest.series import split_localizers, stack
+from ctrs.ingest.series import Stack, split_localizers, stack
 from ctrs.kernels import Sharpness, sharpness
 from ctrs.types import Inventory, RejectedFile, Series, SeriesHeader, Volume
 
@@ -19,6 +20,7 @@ from ctrs.types import Inventory, RejectedFile, Series, SeriesHeader, Volume
 _SPACING_CLASSES_MM = (1.5, 3.0, 5.0)
 # Of the longest one: a series that misses more than this of the body is not preferred.
 _COVERED = 0.85
+_NAMED = 6  # of what was passed over
 # Thick slabs made of thin slices: their values are not those of a slice.
 _PROJECTIONS = {"MIP", "MINIP", "MAX_IP", "MIN_IP", "MPR_MIP", "PROJECTION IMAGE", "AVERAGE"}
 
@@ -32,6 +34,7 @@ class _Candidate:
     n_images: int = 0
     fault: InputRejected | None = None
     volume: Volume | None = None
+    stack: Stack | None = None
 
     @property
     def coverage_mm(self) -> float:
@@ -44,11 +47,16 @@ class Survey:
 
     Attributes:
         volume: Of the chosen series, where the path was a single image file.
+        as_fit: Accepted series that are as fit as the chosen one but for kernel and slice
+            distance, best first.
+        stacks: Accepted DICOM series by their UID, headers read and judged.
     """
 
     inventory: Inventory
     fault: InputRejected
     volume: Volume | None = None
+    as_fit: tuple[Series, ...] = ()
+    stacks: Mapping[str, Stack] = field(default_factory=dict)
 
 
 def take_inventory(path: Path, config: IntakeConfig, scratch: Path) -> Inventory:
@@ -70,33 +78,37 @@ def take_inventory(path: Path, config: IntakeConfig, scratch: Path) -> Inventory
 
 def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
     """As `take_inventory`, with the error to raise if no series can be used."""
-    root, files, rejected = _gather(path, config, scratch)
-    n_files = len(files) + len(rejected)
+    found, rejected = _gather(path, config, scratch)
+    n_files = len(found) + len(rejected)
     candidates: list[_Candidate] = []
     by_series: dict[str, list[DicomFile]] = {}
-    data_files = _data_files(files)
-    for file in files:
+    data_files = _data_files(list(found))
+    for file, name in found.items():
         if file in data_files:
             continue
         if image_file.is_image_file(file):
-            judged = _judge_image_file(file, root, config)
+            judged = _judge_image_file(file, name, config)
             # Many volumes would fill the memory; a lone one need not be read twice.
-            candidates.append(judged if len(files) == 1 else replace(judged, volume=None))
+            candidates.append(judged if len(found) == 1 else replace(judged, volume=None))
         else:
-            _read_dicom(file, root, config, by_series, rejected)
+            _read_dicom(file, name, config, by_series, rejected)
     for members in by_series.values():
         slices, localizers = split_localizers(members)
         candidates.append(_judge_dicom(slices, config))
         rejected += [
-            RejectedFile(relative(file.path, root), "a localizer within a CT series, set aside")
+            RejectedFile(found[file.path], "a localizer within a CT series, set aside")
             for file in localizers
         ]
-    ranked = _ranked([c for c in candidates if c.fault is None])
+    fit = [c for c in candidates if c.fault is None]
     refused = sorted((c for c in candidates if c.fault), key=_promise, reverse=True)
+    ranked = _ranked(fit, refused)
     series = (*ranked, *(c.series for c in refused))
-    inventory = Inventory(n_files, series, tuple(rejected), ranked[0] if ranked else None)
+    inventory = Inventory(
+        n_files, series, tuple(rejected), ranked[0] if ranked else None, several_scans(ranked)
+    )
     volume = candidates[0].volume if len(candidates) == 1 else None
-    return Survey(inventory, _why_nothing(refused, n_files), volume)
+    stacks = {c.series.header.series_uid: c.stack for c in fit if c.stack}
+    return Survey(inventory, _why_nothing(refused, n_files), volume, _as_fit(fit, ranked), stacks)
 
 
 # --- Finding --------------------------------------------------------------------------------
@@ -104,19 +116,58 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
 
 def _gather(
     path: Path, config: IntakeConfig, scratch: Path
-) -> tuple[Path, list[Path], list[RejectedFile]]:
-    """The files to look at, where their names start, and what was passed over already."""
+) -> tuple[dict[Path, str], list[RejectedFile]]:
+    """The files to look at, by the names that the user knows, and what was passed over already.
+
+    An archive is unpacked, and so are archives inside; what is inside of those is not.
+    """
     if path.is_dir():
-        return path, *find_files(path, config)
-    if not path.is_file():
+        files, rejected = find_files(path, config)
+        found = {file: relative(file, path) for file in files}
+    elif path.is_file():
+        found, rejected = {path: path.name}, []
+    else:
         raise InputRejected(
             "There is no such file or folder.", "Check the path, and that it can be opened."
         )
-    if not is_zip(path):
-        return path.parent, [path], []
-    damaged = unpack(path, scratch, config)
-    files, rejected = find_files(scratch, config)
-    return scratch, files, damaged + rejected
+    budget = config
+    if path in found and _opens_as_zip(path):
+        found, rejected, budget = _unpacked(path, "", budget, scratch / "archive")
+    for number, inner in enumerate([file for file in found if _opens_as_zip(file)]):
+        name = found.pop(inner)
+        try:
+            more, passed_over, budget = _unpacked(inner, name, budget, scratch / f"inner{number}")
+        except InputRejected as reason:
+            rejected.append(RejectedFile(name, reason.what))
+        else:
+            found |= more
+            rejected += passed_over
+    return found, rejected
+
+
+def _opens_as_zip(path: Path) -> bool:
+    try:
+        return is_zip(path)
+    except OSError:
+        return False  # whoever reads it will say why
+
+
+def _unpacked(
+    archive: Path, name: str, budget: IntakeConfig, folder: Path
+) -> tuple[dict[Path, str], list[RejectedFile], IntakeConfig]:
+    """The files of an archive by name, what was passed over, and what may still be unpacked."""
+    folder.mkdir(parents=True)
+    passed_over = unpack(archive, folder, budget)
+    files, rejected = find_files(folder, budget)
+    inside = f"{name}/" if name else ""
+    rejected = [RejectedFile(inside + r.path, r.reason) for r in (*passed_over, *rejected)]
+    written = sum(file.stat().st_size for file in files)
+    rest = replace(
+        budget,
+        max_files=budget.max_files - len(files),
+        max_unpacked_bytes=budget.max_unpacked_bytes - written,
+    )
+    return {file: inside + relative(file, folder) for file in files}, rejected, rest
 
 
 def _data_files(files: Sequence[Path]) -> set[Path]:
@@ -134,19 +185,19 @@ def _data_files(files: Sequence[Path]) -> set[Path]:
 
 def _read_dicom(
     file: Path,
-    root: Path,
+    name: str,
     config: IntakeConfig,
     by_series: dict[str, list[DicomFile]],
     rejected: list[RejectedFile],
 ) -> None:
     try:
         if is_zip(file):
-            raise InputRejected("an archive inside; it is not unpacked", "")
+            raise InputRejected("an archive inside an archive inside; it is not unpacked", "")
         found = read_header(file, config)
     except InputRejected as reason:
-        rejected.append(RejectedFile(relative(file, root), reason.what))
+        rejected.append(RejectedFile(name, reason.what))
     except OSError:
-        rejected.append(RejectedFile(relative(file, root), "cannot be opened"))
+        rejected.append(RejectedFile(name, "cannot be opened"))
     else:
         by_series.setdefault(found.header.series_uid, []).append(found)
 
@@ -165,11 +216,10 @@ def _judge_dicom(files: Sequence[DicomFile], config: IntakeConfig) -> _Candidate
     series = Series(
         found.files[0].header, found.paths, True, (), None, found.layout.shape, found.layout.spacing
     )
-    return _Candidate(series, first.image_type, n_images)
+    return _Candidate(series, first.image_type, n_images, stack=found)
 
 
-def _judge_image_file(file: Path, root: Path, config: IntakeConfig) -> _Candidate:
-    name = relative(file, root)
+def _judge_image_file(file: Path, name: str, config: IntakeConfig) -> _Candidate:
     header = SeriesHeader(series_uid=name, description=file.name)
     try:
         volume = image_file.read_volume(file, config)
@@ -231,7 +281,10 @@ _PREFERENCES: tuple[_Preference, ...] = (
 )  # fmt: skip
 
 
-def _ranked(candidates: Sequence[_Candidate]) -> list[Series]:
+_N_OF_FITNESS = 2  # the first ones say whether a series is fit at all; the others which is finer
+
+
+def _ranked(candidates: Sequence[_Candidate], refused: Sequence[_Candidate]) -> list[Series]:
     """Accepted series, best first, each with its rank and its reasons in words."""
     longest = max((c.coverage_mm for c in candidates), default=0.0)
 
@@ -240,17 +293,56 @@ def _ranked(candidates: Sequence[_Candidate]) -> list[Series]:
         return (*values, candidate.series.header.series_uid)
 
     best_first = sorted(candidates, key=key)
+    passed_over = _passed_over([*best_first[1:], *refused])
     return [
-        replace(c.series, rank=rank, reasons=_reasons(c, best_first[0], longest))
+        replace(
+            c.series,
+            rank=rank,
+            reasons=(*_reasons(c, best_first[0], longest), *(passed_over if rank == 1 else ())),
+        )
         for rank, c in enumerate(best_first, start=1)
     ]
+
+
+def _passed_over(others: Sequence[_Candidate]) -> tuple[str, ...]:
+    """What else there was, in one line; each kind once."""
+    words = list(dict.fromkeys(_kind(candidate) for candidate in others))
+    more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
+    return (f"passed over: {', '.join(words[:_NAMED])}{more}",) if words else ()
+
+
+def _kind(candidate: _Candidate) -> str:
+    header, spacing = candidate.series.header, candidate.series.spacing[0]
+    if candidate.fault is None:
+        return f"{spacing:.4g} mm {_kernel_words(header.kernel)}"
+    if "LOCALIZER" in candidate.image_type:
+        return "localizer"
+    if header.modality != "CT":
+        return header.modality or "images of no named kind"
+    if isinstance(candidate.fault, NoCtFound):
+        return "screenshots"
+    return "a CT series that cannot be used"
+
+
+def _as_fit(fit: Sequence[_Candidate], ranked: Sequence[Series]) -> tuple[Series, ...]:
+    """Accepted series that the first preferences do not put behind the best one."""
+    longest = max((c.coverage_mm for c in fit), default=0.0)
+    uids = {
+        c.series.header.series_uid
+        for c in fit
+        if not any(value(c, longest) for value, _ in _PREFERENCES[:_N_OF_FITNESS])
+    }
+    return tuple(series for series in ranked if series.header.series_uid in uids)
 
 
 def _reasons(candidate: _Candidate, best: _Candidate, longest: float) -> tuple[str, ...]:
     series = candidate.series
     kernel = _kernel_words(series.header.kernel)
     spacing = series.spacing[0]
-    summary = f"axial, {spacing:.4g} mm between slices, {kernel}, {series.shape[0]} slices"
+    summary = (
+        f"axial, {spacing:.4g} mm between slices, {kernel}, {series.shape[0]} slices over "
+        f"{candidate.coverage_mm:.0f} mm"
+    )
     if candidate is best:
         return (summary,)
     words = next(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import filecmp
+import os
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +25,17 @@ from ctrs.ingest.dicom import (
     translated,
 )
 from ctrs.ingest.geometry import Layout, lay_out, to_patient_axes
+from ctrs.ingest.neighbours import check_neighbours
 from ctrs.ingest.values import AIR_HU, check_hounsfield, touching_border
-from ctrs.types import Array, SeriesHeader, Volume
+from ctrs.types import Array, Volume
 
 # Material maps of multi-energy CT come as CT images whose values are no CT numbers.
 _HU_TYPES = {"", "HU", "US", "HU_MOD"}
 _MAX_LOCALIZERS = 2
+# Decoders and arithmetic let go of Python's lock; more threads than cores only fight for it.
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_THREADS = min(4, _CORES)
+_MAX_DAYS_OF_A_SCAN = 1  # some scans begin before midnight
 
 _EXPORT_AGAIN = "Export the whole series again from the archive, then try again."
 _CHOOSE_CT = "Choose the folder of a chest CT series (files usually end in .dcm)."
@@ -84,22 +92,62 @@ def stack(files: Sequence[DicomFile], config: IntakeConfig) -> Stack:
             f"{unplaced} of {len(images)} images do not say where in the patient they lie.",
             "Export the series again, with image positions.",
         )
-    if len({_identity(file.header) for file in files}) > 1:
-        raise NotAVolume("The images of one series name more than one patient.", _EXPORT_AGAIN)
+    _check_one_origin(files)
     layout = lay_out([image.plane for image in images if image.plane], config)
-    rows, columns = layout.shape[1:]
-    if 4 * len(images) * rows * columns > config.max_unpacked_bytes:
-        raise NotAVolume(
-            f"{len(images)} images of {rows} × {columns} pixels are more than can be held.",
-            "Send a reconstruction with fewer slices.",
-        )
     found = Stack(tuple(files), tuple(images), layout)
+    _check_size(found, config)
     _check_duplicates(found, config)
+    _check_acquisitions(found)
     return found
 
 
-def _identity(header: SeriesHeader) -> tuple[str, str, str]:
-    return header.patient_id, header.patient_birth_date, header.patient_sex
+def _check_one_origin(files: Sequence[DicomFile]) -> None:
+    """Refuse files under one series UID that are of two people, two days or two scales."""
+    headers = [file.header for file in files]
+    if len({(h.patient_id, h.patient_birth_date, h.patient_sex) for h in headers}) > 1:
+        raise NotAVolume("The images of one series name more than one patient.", _EXPORT_AGAIN)
+    days = [header.acquired_on for header in headers if header.acquired_on]
+    if days and (apart := (max(days) - min(days)).days) > _MAX_DAYS_OF_A_SCAN:
+        raise NotAVolume(
+            f"The images of one series were acquired up to {apart} days apart.", _EXPORT_AGAIN
+        )
+    without = sum(not file.has_rescale for file in files)
+    if 0 < without < len(files):
+        raise NotHounsfield(
+            f"{without} of {len(files)} files have no rescale slope and the others have one: the "
+            "slices are on different scales.",
+            _EXPORT_AGAIN,
+        )
+
+
+def _check_size(found: Stack, config: IntakeConfig) -> None:
+    """Refuse what memory cannot hold, and small files that announce a large volume."""
+    rows, columns = found.layout.shape[1:]
+    voxels = len(found.images) * rows * columns
+    on_disk = sum(file.path.stat().st_size for file in found.files)
+    too_large = 4 * voxels > config.max_volume_bytes
+    if too_large or 2 * voxels > config.max_compression_ratio * on_disk:
+        raise NotAVolume(
+            f"{len(found.images)} images of {rows} × {columns} pixels are more than "
+            + ("can be held." if too_large else f"{on_disk:,} bytes can hold."),
+            "Send a reconstruction with fewer slices.",
+        )
+
+
+def _check_acquisitions(found: Stack) -> None:
+    """Refuse acquisitions that alternate: two phases, shuffled, may look like one fine stack."""
+    turns = [found.images[index].acquisition for index in found.layout.order]
+    ends = [at for at, (one, other) in enumerate(pairwise(turns), 1) if one != other]
+    begun: set[str] = set()
+    for start, turn in ((at, turns[at]) for at in (0, *ends)):
+        if turn in begun:
+            raise NotAVolume(
+                f"The series mixes the slices of {len(set(turns))} acquisitions (phases, or times "
+                "of a breath); the first that is out of turn lies at "
+                f"{_height(found.images[found.layout.order[start]]):.1f} mm.",
+                "Choose a series with a single phase.",
+            )
+        begun.add(turn)
 
 
 def _check_kind(file: DicomFile) -> None:
@@ -148,8 +196,9 @@ def _check_duplicates(found: Stack, config: IntakeConfig) -> None:
         one, other = found.images[kept], found.images[twin]
         if _same_bytes(one, other):
             continue
+        holders = {image: file for file in found.files for image in file.images}
         with translated(f"The image at {_height(one):.1f} mm cannot be decoded (%s)."):
-            first, second = (next(decoded(i.path, [i], config)) for i in (one, other))
+            first, second = (next(decoded(holders[i], [i], config)) for i in (one, other))
         if _scale(one) != _scale(other) or not np.array_equal(first, second):
             raise NotAVolume(
                 f"{len(found.layout.duplicates) + 1} images share a place with another one; the "
@@ -175,25 +224,37 @@ def read_volume(paths: Sequence[Path], config: IntakeConfig) -> Volume:
     Raises:
         InputRejected: As `read_header` and `stack`, or an image that cannot be decoded.
         NotHounsfield: The values cannot be CT numbers.
+        NotAVolume: A slice does not fit between its neighbours.
     """
     files, _ = split_localizers([read_header(path, config) for path in paths])
-    found = stack(files, config)
+    return read_stack(stack(files, config), config)
+
+
+def read_stack(found: Stack, config: IntakeConfig) -> Volume:
+    """As `read_volume`, for a series whose headers were read and judged already."""
     layout = found.layout
     hu = np.empty(layout.shape, np.float32)
     slots = {found.images[index]: slot for slot, index in enumerate(layout.order)}
-    in_files = sorted(slots, key=lambda image: (image.path, image.frame))
-    for path, frames in groupby(in_files, lambda image: image.path):
-        images = list(frames)
+
+    def fill(file: DicomFile) -> None:
+        images = [image for image in file.images if image in slots]
+        if not images:
+            return
         with translated(f"The image at {_height(images[0]):.1f} mm cannot be decoded (%s)."):
-            for image, stored in zip(images, decoded(path, images, config), strict=True):
+            for image, stored in zip(images, decoded(file, images, config), strict=True):
                 _to_hu(stored, image, hu[slots[image]])
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        deque(pool.map(fill, found.files), maxlen=0)
     check_hounsfield(hu)
+    heights = np.array([_height(found.images[index]) for index in layout.order])
+    interpolated = check_neighbours(hu, heights)
     voxels, spacing, origin, direction = to_patient_axes(
         hu, layout.spacing, layout.origin, layout.direction, config
     )
     header = found.files[0].header
-    remarks = _repairs(found), _doubts(found)
-    return Volume(voxels, spacing, origin, direction, header, *remarks)
+    doubts = (*_doubts(found), *interpolated)
+    return Volume(voxels, spacing, origin, direction, header, _repairs(found), doubts)
 
 
 def _height(image: Image) -> float:
@@ -211,6 +272,8 @@ def _doubts(found: Stack) -> tuple[str, ...]:
         doubts.append("No rescale slope in the files: stored values taken as Hounsfield units")
     if any(file.is_lossy for file in found.files):
         doubts.append("Decoded from lossy compression")
+    if any(file.burned_in for file in found.files):
+        doubts.append("The files say that text is burned into the pictures; it may name somebody")
     return tuple(doubts)
 
 

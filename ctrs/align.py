@@ -1,0 +1,186 @@
+"""The follow-up laid onto the baseline: lungs on lungs first, then picture on picture.
+
+An affine transform: a patient breathes more or less deeply, and lies a little differently. What it
+cannot follow (a heart that beats, an arm, a lung that filled with fluid) a deformable one would
+hide, and with it the change that is looked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from ctrs.config import PairConfig
+from ctrs.link import link_by_lungs
+from ctrs.types import Array, Finding, Floats, Mask, PreparedScan, ScanPair, Zone
+
+# Distances beyond this say nothing of where the lungs' surface belongs.
+_FAR_MM = 30.0
+_GRID = 2  # every second voxel of the model's grid: 6 mm
+_SAMPLED = 0.1
+_LUNG_STEPS, _PICTURE_STEPS = 60, 40
+_ROOM_MM = 24.0  # around the lungs: ribs, spine and mediastinum take part, arms and table do not
+_SURE = 0.90  # the lungs' overlap from which the transform may be relied on
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where each place of the baseline lies in the follow-up.
+
+    Attributes:
+        affine: (4, 4): ``(x, y, z, 1)`` in mm from the centre of the baseline's first voxel
+            becomes the place in the follow-up, from the centre of its own first voxel.
+        quality: Dice overlap of the lungs once they lie on each other, 0 to 1; higher is better.
+        likeness: Correlation of the two pictures around the lungs (chest wall, spine,
+            mediastinum), -1 to 1; two people are less alike than one person twice.
+        sure: Whether the transform may be relied on without a look.
+        how: How it came about, in words.
+    """
+
+    affine: Floats
+    quality: float
+    likeness: float
+    sure: bool
+    how: str
+
+
+def align(baseline: PreparedScan, follow_up: PreparedScan) -> Alignment:
+    """The best affine transform from the baseline to the follow-up, by lungs and pictures.
+
+    Where it fits worse than the boxes around the lungs do, those are laid onto each other.
+    """
+    link = link_by_lungs(baseline, follow_up)
+    if not (baseline.lungs.any() and follow_up.lungs.any()):
+        return Alignment(link.matrix, 0.0, 0.0, False, link.how)
+    boxes = _transform(link.matrix)
+    room = _within(baseline, _ROOM_MM)
+    lungs = _register(_distance(baseline), _distance(follow_up), boxes, None, _LUNG_STEPS)
+    pictures = _register(
+        _image(baseline.image, baseline), _image(follow_up.image, follow_up), lungs, room,
+        _PICTURE_STEPS,
+    )  # fmt: skip
+    candidates = [(pictures, "lungs and pictures"), (lungs, "the lungs"), (boxes, "boxes")]
+    fits = [_fit(transform, baseline, follow_up, room) for transform, _ in candidates]
+    # The picture decides between those whose lungs fit about as well as any.
+    best_overlap = max(overlap for overlap, _ in fits)
+    index = max(
+        (i for i, (overlap, _) in enumerate(fits) if overlap > best_overlap - 0.03),
+        key=lambda i: fits[i][1],
+    )
+    quality, likeness = fits[index]
+    how = (
+        f"Aligned by {candidates[index][1]}; the lungs overlap by {quality:.0%} "
+        f"({_SURE:.0%} is needed to rely on it)."
+    )
+    matrix = _matrix(candidates[index][0])
+    return Alignment(matrix, quality, likeness, quality >= _SURE, how)
+
+
+def check_likeness(
+    pair: ScanPair, prepared: tuple[PreparedScan, PreparedScan], config: PairConfig
+) -> list[Finding]:
+    """A remark where no tag says that both scans are of one patient, and the bodies are unlike.
+
+    Not a refusal: that one person looks like this after 12 weeks is known from simulated
+    patients only.
+    """
+    if pair.baseline.header.patient_id and pair.follow_up.header.patient_id:
+        return []
+    found = align(*prepared)
+    if found.likeness >= config.min_likeness:
+        return []
+    return [
+        Finding(
+            Zone.AMBER,
+            "The scans do not say whose they are, and look like two people: the chest walls "
+            f"correlate by {found.likeness:.2f} after alignment, at least "
+            f"{config.min_likeness:.2f} is usual for one person. Make sure that both are of one "
+            "patient.",
+        )
+    ]
+
+
+def _image(values: Array | Mask, scan: PreparedScan) -> sitk.Image:
+    """Values on the scan's grid as an image whose places are mm from the scan's first voxel."""
+    image: sitk.Image = sitk.GetImageFromArray(values.astype(np.float32))
+    image.SetSpacing(scan.spacing[::-1])
+    image.SetOrigin(scan.origin[::-1])
+    return image
+
+
+def _distance(scan: PreparedScan) -> sitk.Image:
+    """Distance to the lungs' surface in mm, negative inside, cut off at `_FAR_MM`."""
+    lungs = sitk.Cast(_image(scan.lungs, scan), sitk.sitkUInt8)
+    distance = sitk.SignedMaurerDistanceMap(lungs, squaredDistance=False, useImageSpacing=True)
+    clamped: sitk.Image = sitk.Clamp(distance, sitk.sitkFloat32, -_FAR_MM, _FAR_MM)
+    return clamped
+
+
+def _within(scan: PreparedScan, mm: float) -> sitk.Image:
+    near: sitk.Image = sitk.Cast(_distance(scan) < mm, sitk.sitkUInt8)
+    return near
+
+
+def _register(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    start: sitk.AffineTransform,
+    room: sitk.Image | None,
+    steps: int,
+) -> sitk.AffineTransform:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMeanSquares() if room is None else method.SetMetricAsCorrelation()
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(_SAMPLED)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=3.0, minStep=0.02, numberOfIterations=steps, relaxationFactor=0.6,
+        gradientMagnitudeTolerance=1e-6,
+    )  # fmt: skip
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([_GRID])
+    method.SetSmoothingSigmasPerLevel([1.0])
+    if room is not None:
+        method.SetMetricFixedMask(room)
+    transform = sitk.AffineTransform(start)
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(fixed, moving)
+    return transform
+
+
+def _transform(matrix: Floats) -> sitk.AffineTransform:
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(matrix[:3, :3].ravel().tolist())
+    transform.SetTranslation(matrix[:3, 3].tolist())
+    return transform
+
+
+def _matrix(transform: sitk.AffineTransform) -> Floats:
+    linear = np.array(transform.GetMatrix()).reshape(3, 3)
+    centre = np.array(transform.GetCenter())
+    matrix = np.eye(4)
+    matrix[:3, :3] = linear
+    matrix[:3, 3] = np.array(transform.GetTranslation()) + centre - linear @ centre
+    return matrix
+
+
+def _fit(
+    transform: sitk.Transform, baseline: PreparedScan, follow_up: PreparedScan, room: sitk.Image
+) -> tuple[float, float]:
+    """Overlap of the lungs, and correlation of the pictures around them."""
+    onto = _image(baseline.image, baseline)
+    moved = sitk.Resample(
+        _image(follow_up.lungs, follow_up), onto, transform, sitk.sitkNearestNeighbor, 0.0
+    )
+    picture = sitk.Resample(
+        _image(follow_up.image, follow_up), onto, transform, sitk.sitkLinear, 0.0
+    )
+    lungs: Mask = sitk.GetArrayViewFromImage(moved) > 0
+    shared = 2 * np.count_nonzero(lungs & baseline.lungs)
+    around = (sitk.GetArrayViewFromImage(room) > 0) & ~lungs & ~baseline.lungs
+    one, other = baseline.image[around], sitk.GetArrayViewFromImage(picture)[around]
+    likeness = float(np.corrcoef(one, other)[0, 1]) if one.std() and other.std() else 0.0
+    total = int(np.count_nonzero(lungs)) + int(np.count_nonzero(baseline.lungs))
+    return float(shared) / max(total, 1), likeness

@@ -1,0 +1,157 @@
+"""Every rule that refuses a scan, forbids a number or calls for caution: one table.
+
+The limits are those that the code uses; this only puts them into words. ``python -m ctrs.rules``
+prints the table as it stands in ``assets/intake.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ctrs.config import Config
+from ctrs.ingest.neighbours import FEW_MEANS, MAX_STRANGENESS
+from ctrs.ingest.values import AIREST_HU, MAX_GREYS, MIN_MUSCLE, MUSCLE_HU, PEAK_HU
+from ctrs.pair import DATES_AGREE_DAYS, MAX_SHARED, MAX_SPACING_RATIO
+
+
+class Consequence(StrEnum):
+    REFUSED = "refused"  # no score is tried
+    RED = "red"  # not assessable: a reason, and no number
+    AMBER = "amber"  # a number, with the reason in front of it
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When what follows, and why the limit is where it is."""
+
+    subject: str
+    when: str
+    consequence: Consequence
+    why: str
+
+
+def rules(config: Config) -> tuple[Rule, ...]:
+    """All of them, in the order in which a pair of scans meets them."""
+    return (*_files(config), *_values(), *_pair(config), *_chest(config), *_answer(config))
+
+
+def as_markdown(table: tuple[Rule, ...]) -> str:
+    head = ["| what | when | then | why there |", "|---|---|---|---|"]
+    rows = [f"| {r.subject} | {r.when} | **{r.consequence}** | {r.why} |" for r in table]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def _files(config: Config) -> tuple[Rule, ...]:
+    intake = config.intake
+    refused = Consequence.REFUSED
+    return (
+        Rule("files", f"more than {intake.max_files:,}, or "
+             f"{intake.max_unpacked_bytes / 2**30:.0f} GiB unpacked", refused,
+             "a thin-slice study with all reconstructions has 1,000 to 5,000"),
+        Rule("packing", f"more than {intake.max_compression_ratio:.0f} to 1", refused,
+             "CT rarely passes 10 to 1; a bomb reaches 1000"),
+        Rule("matrix", f"more than {intake.max_matrix} rows or columns", refused,
+             "clinical CT has 512 or 1024"),
+        Rule("several scans", "usable series of more than one patient, or of days further apart "
+             "than one", refused, "no rule may choose a patient or a day; a person has to"),
+        Rule("kind", "not CT, a screenshot, a localizer, colour, MONOCHROME1, a material map",
+             refused, "their values are no Hounsfield units"),
+        Rule("slices", f"fewer than {intake.min_slices}", refused,
+             "fewer cannot cover a chest"),
+        Rule("slice distance", f"above {intake.max_slice_spacing_mm:g} mm", refused,
+             "the model's grid is 3 mm"),
+        Rule("gaps", f"off the median by more than {intake.spacing_tolerance:.0%} and 0.1 mm",
+             refused, "positions are rounded to 0.1 mm at worst; a gap is a lost slice"),
+        Rule("direction", f"more than {intake.max_obliquity_deg:g}° off axial, a tilted gantry, "
+             "slices shifted sideways by a pixel, mixed directions, matrices or pixel sizes",
+             refused, "read as a grid, all of these shear the chest unseen"),
+        Rule("one series", "two patients, two days, two scales, alternating acquisitions, or two "
+             "different images at one place", refused, "two scans under one UID"),
+    )  # fmt: skip
+
+
+def _values() -> tuple[Rule, ...]:
+    refused = Consequence.REFUSED
+    return (
+        Rule("air", f"the thousandth darkest voxel above {AIREST_HU:.0f} HU", refused,
+             "-1023 to -1021 in 8 real series"),
+        Rule("soft tissue", f"its peak outside {PEAK_HU[0]:.0f} to {PEAK_HU[1]:.0f} HU, or less "
+             f"than {MIN_MUSCLE:.0%} of it in {MUSCLE_HU[0]:.0f} to {MUSCLE_HU[1]:.0f} HU", refused,
+             "peaks at -105 to 85 and shares of 35 to 60 % in 8 real series: shows wrong "
+             "intercepts, normalised and inverted values"),
+        Rule("grey values", f"{MAX_GREYS} or fewer, more than 3 HU apart", refused,
+             "an 8-bit picture"),
+        Rule("copies", "a slice with the pixels of its neighbour, or up to "
+             f"{FEW_MEANS:.0%} of the slices the exact mean of theirs", refused,
+             "a gap that was filled"),
+        Rule("strangers", f"a slice {MAX_STRANGENESS:g} times as far from its neighbours' mean as "
+             "they are from each other", refused,
+             "at most 0.83 in 8 real series: damaged, blank, out of place, on another scale"),
+        Rule("interpolated", f"more than {FEW_MEANS:.0%} exact means", Consequence.AMBER,
+             "made from thicker slices"),
+        Rule("doubtful values", "no rescale slope in the files, lossy compression, text burned in",
+             Consequence.AMBER, "the values may not be exact"),
+    )  # fmt: skip
+
+
+def _pair(config: Config) -> tuple[Rule, ...]:
+    pair, refused, amber = config.pair, Consequence.REFUSED, Consequence.AMBER
+    green, wide = pair.green_days, pair.amber_days
+    return (
+        Rule("one scan twice", f"equal voxels, one series, or more than {MAX_SHARED:.0%} of the "
+             "slices with equal pixels", refused, "no two measured slices agree in their noise"),
+        Rule("two patients", "ID, sex or birth date differ", refused, "by the files' own word"),
+        Rule("two patients", "no ID on both sides, and the aligned chest walls correlate by less "
+             f"than {pair.min_likeness:g}", amber,
+             "two real people 0.20 to 0.55; one simulated person 0.65 to 0.95. Not refused: no "
+             "real pair of one person was there to set a limit by"),
+        Rule("order", "follow-up before baseline", refused, "swapped scans turn the answer round"),
+        Rule("interval", f"outside {wide[0]} to {wide[1]} days", Consequence.RED,
+             "6 to 20 weeks; the model was trained on about 12"),
+        Rule("interval", f"outside {green[0]} to {green[1]} days, or unknown", amber,
+             f"about 12 weeks; unknown counts as {pair.assumed_days} days"),
+        Rule("dates", f"further than {DATES_AGREE_DAYS} days from the interval typed in", amber,
+             "one of the two is wrong"),
+        Rule("reconstruction", "soft kernel against sharp, slice distances further apart than "
+             f"{MAX_SPACING_RATIO:g} to 1, contrast medium in one only", amber,
+             "what changes may be the reconstruction"),
+    )  # fmt: skip
+
+
+def _chest(config: Config) -> tuple[Rule, ...]:
+    chest, red, amber = config.chest, Consequence.RED, Consequence.AMBER
+    return (
+        Rule("lungs", f"under {chest.min_lung_ml:.0f} ml, or {chest.min_lung_height_mm:.0f} mm "
+             "high", Consequence.REFUSED, "pixels decide, not the body part in the tags"),
+        Rule("coverage", f"an end slice with more than {chest.red_cut_ratio:.0%} of the largest "
+             "lung area", red, "the scan ends in the middle of the lungs"),
+        Rule("coverage", f"more than {chest.amber_cut_ratio:.0%} of it", amber,
+             "a tip of the lungs is missing"),
+        Rule("one-sided", f"under {chest.min_smaller_side:.0%} of the lung on one side", amber,
+             "removed, collapsed or under fluid"),
+        Rule("upside down", "lungs hollow above and solid below, by more than "
+             f"{-chest.min_upright:g} of their hull", red,
+             "0.14 to 0.54 the right way in real chests, 0.11 and more in 112 simulated ones"),
+        Rule("back to front", "more bone before than behind the lungs, by more than "
+             f"{-chest.min_spine_behind:g}", red,
+             "0.04 to 0.20 the right way in real chests, 0.02 and more in 112 simulated ones"),
+        Rule("slice distance", f"above {config.zone.amber_slice_spacing_mm:g} mm", amber,
+             "small lesions are missed"),
+    )  # fmt: skip
+
+
+def _answer(config: Config) -> tuple[Rule, ...]:
+    zone, amber = config.zone, Consequence.AMBER
+    return (
+        Rule("networks", f"more than {100 * zone.red_members_range:.0f} points apart",
+             Consequence.RED, "they do not know"),
+        Rule("interval", f"wider than {100 * zone.amber_interval_width:.0f} points", amber,
+             "it says hardly anything"),
+        Rule("unusual", f"above the {zone.amber_ood_percentile:.0f}th percentile of the training "
+             "pairs", amber, "the model has seen few like it"),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(as_markdown(rules(Config())), end="")

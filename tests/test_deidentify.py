@@ -1,0 +1,107 @@
+"""Files to hand on: no name in any byte, and the interval between the scans as it was."""
+
+from datetime import date
+
+import numpy as np
+import pydicom
+import pytest
+
+from ctrs.config import IntakeConfig
+from ctrs.deidentify import deidentify
+from ctrs.errors import InputRejected
+from ctrs.ingest import read_scan
+from tests.dicom_files import body_hu, ct_series, enhanced_ct, name_everywhere, write
+
+KEY = bytes(range(32))
+OTHER_KEY = bytes(range(1, 33))
+CONFIG = IntakeConfig()
+SECRET = "ZORRO"
+
+
+def visits(folder):
+    first = ct_series(body_hu(20), name="1", patient_id=SECRET, acquired_on=date(2024, 1, 8))
+    second = ct_series(body_hu(20), name="2", patient_id=SECRET, acquired_on=date(2024, 4, 1))
+    for ds in first:
+        ds.AcquisitionTime = ds.StudyTime = "233000"
+    for ds in second:
+        ds.AcquisitionTime = ds.StudyTime = "003000"
+    for ds in (first[0], second[0]):
+        name_everywhere(ds, SECRET)
+    write(first, folder / "1")
+    write(second, folder / "2")
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_a_name_in_every_text_element_is_in_no_byte_of_what_is_written(tmp_path):
+    done = deidentify(visits(tmp_path / "in"), tmp_path / "out", KEY, CONFIG)
+    assert (done.written, len(done.patients), done.left_out) == (40, 1, [])
+    for path in (tmp_path / "out").rglob("*"):
+        assert SECRET not in str(path)
+        if path.is_file():
+            assert SECRET.encode() not in path.read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_interval_sex_and_voxels_survive_and_nothing_else_that_identifies(tmp_path):
+    source = visits(tmp_path / "in")
+    deidentify(source, tmp_path / "out", KEY, CONFIG)
+    scans = [read_scan(folder, CONFIG)[1] for folder in sorted((tmp_path / "out").glob("P-*/*"))]
+    before, after = sorted(scans, key=lambda scan: scan.header.acquired_on)
+    assert (after.header.acquired_on - before.header.acquired_on).days == 84
+    assert before.header.acquired_on < date(2024, 1, 8)
+    assert before.header.patient_id == after.header.patient_id
+    assert before.header.patient_sex == "F"
+    assert before.header.patient_birth_date == ""
+    np.testing.assert_array_equal(before.hu, read_scan(source / "1", CONFIG)[1].hu)
+
+
+def uids(folder):
+    read = [pydicom.dcmread(path, stop_before_pixels=True) for path in folder.rglob("*.dcm")]
+    return {uid for ds in read for uid in (ds.SOPInstanceUID, ds.SeriesInstanceUID)}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_one_key_gives_one_answer_and_another_key_another(tmp_path):
+    source = visits(tmp_path / "in")
+    first, again, other = (
+        deidentify(source, tmp_path / name, key, CONFIG)
+        for name, key in (("a", KEY), ("b", KEY), ("c", OTHER_KEY))
+    )
+    assert first.patients == again.patients != other.patients
+    assert uids(tmp_path / "a") == uids(tmp_path / "b")
+    assert not uids(tmp_path / "a") & (uids(tmp_path / "c") | uids(source))
+
+
+def test_enhanced_ct_keeps_its_frames(tmp_path):
+    write([enhanced_ct()], tmp_path / "in")
+    deidentify(tmp_path / "in", tmp_path / "out", KEY, CONFIG)
+    _, volume = read_scan(tmp_path / "out", CONFIG)
+    np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)
+    assert volume.spacing == pytest.approx((2.5, 0.8, 0.7))
+
+
+def test_what_may_show_a_name_is_left_out_with_a_reason(tmp_path):
+    scout = ct_series(body_hu(1), image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"))
+    shot = ct_series(body_hu(1))
+    shot[0].SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    burned = ct_series(body_hu(1), name="b")
+    burned[0].BurnedInAnnotation = "YES"
+    for name, series in (("scout", scout), ("shot", shot), ("burned", burned)):
+        write(series, tmp_path / "in" / name)
+    (tmp_path / "in/letter.txt").write_text("Dear patient")
+    done = deidentify(tmp_path / "in", tmp_path / "out", KEY, CONFIG)
+    assert {file.path: file.reason for file in done.left_out} == {
+        "scout/000.dcm": "a localizer",
+        "shot/000.dcm": "not a CT image",
+        "letter.txt": "neither a DICOM file nor an image volume",
+    }
+    assert done.written == 1
+    assert "burned into image 1" in done.warnings[0]
+
+
+def test_nothing_is_written_over(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").write_text("mine")
+    with pytest.raises(InputRejected, match="not empty"):
+        deidentify(tmp_path, tmp_path / "out", KEY, CONFIG)
