@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from ctrs.errors import NotInStore, StoreUnusable
+from ctrs.measurement import Measurement
 from ctrs.store import CohortCounts, ScanFacts, Store, StoredPair
 from ctrs.store.database import MIGRATIONS, connect, migrate
 from ctrs.types import (
@@ -480,6 +481,9 @@ def test_the_cohort_table_brings_what_the_clinic_knows(store):
         "sum_baseline_mm": 83.5,
         "sum_follow_up_mm": 41.25,
         "new_lesions": 0.0,
+        "lower": GREEN.interval_90[0],
+        "upper": GREEN.interval_90[1],
+        "interval_days": 84.0,
     }
 
 
@@ -902,26 +906,73 @@ def test_eight_writers_and_eight_readers_share_a_store(tmp_path):
 # --- Migrations -------------------------------------------------------------------------------
 
 
+LINE = ((10.0, -20.5, 5.0), (13.0, -16.5, 5.0))
+
+
+def draw(key="m1", lesion="L1", visit=0, **how):
+    return Measurement(key, lesion, visit, "coronal", (LINE,), **how)
+
+
+def test_a_measurement_comes_back_as_it_was_drawn_with_who_and_when(store):
+    add(store)
+    across = ((10.0, -16.5, 5.0), (12.4, -18.3, 5.0))
+    drawn = replace(draw(made_by="anna@clinic", target=True, node=True), lines=(LINE, across))
+    store.save_measurement("P-ANNA", "k1", drawn)
+    assert store.measurements("P-ANNA", "k1") == [drawn]
+    store.save_measurement("P-ANNA", "k1", draw("m2", visit=1))
+    assert store.measurements("P-ANNA", "k1")[1].made_by  # the account, where nobody logs in
+    trail = store.audit_trail(5)
+    assert trail["action"].tolist() == ["measure", "measure"]
+    assert "by anna@clinic" in trail["detail"].iloc[1]
+
+
+def test_a_lesion_has_one_measurement_a_scan_and_it_can_be_changed_and_deleted(store):
+    add(store)
+    store.save_measurement("P-ANNA", "k1", draw("m1"))
+    store.save_measurement("P-ANNA", "k1", draw("m2"))  # drawn anew, by somebody else
+    assert [one.key for one in store.measurements("P-ANNA", "k1")] == ["m2"]
+    store.save_measurement("P-ANNA", "k1", draw("m2", lesion="M1"))
+    assert [one.lesion for one in store.measurements("P-ANNA", "k1")] == ["M1"]
+    store.delete_measurement("P-BERTA", "m2")  # not hers
+    assert store.measurements("P-ANNA", "k1")
+    store.delete_measurement("P-ANNA", "m2")
+    store.delete_measurement("P-ANNA", "m2")
+    assert store.measurements("P-ANNA", "k1") == []
+
+
+def test_measurements_and_links_need_a_pair_and_go_with_the_patient(store):
+    with pytest.raises(NotInStore):
+        store.save_measurement("P-ANNA", "k1", draw())
+    add(store)
+    store.save_measurement("P-ANNA", "k1", draw())
+    store.save_link("P-ANNA", "k1", (1.5, -2.0, 6.25))
+    store.save_link("P-ANNA", "k1", (1.5, -2.0, 6.5))
+    assert store.link("P-ANNA", "k1") == (1.5, -2.0, 6.5)
+    store.delete_patient("P-ANNA")
+    add(store)
+    assert store.link("P-ANNA", "k1") is None
+    assert store.measurements("P-ANNA", "k1") == []
+
+
 def test_an_older_database_is_brought_up_to_date_with_its_content(tmp_path):
     path = tmp_path / "ctrs.duckdb"
     with Store(path) as store:
         add(store, score=GREEN)
     newer = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, newer)
-    (newer / "0002_weight.sql").write_text(
+    number = len(list(newer.glob("*.sql"))) + 1
+    (newer / f"{number:04}_weight.sql").write_text(
         "ALTER TABLE patients ADD COLUMN weight_kg DOUBLE;"
         "UPDATE patients SET weight_kg = 71.5 WHERE patient = 'P-ANNA';"
     )
     with connect(path) as db:
-        assert migrate(db, newer) == 2
-        assert migrate(db, newer) == 2
+        assert migrate(db, newer) == number
+        assert migrate(db, newer) == number
         assert db.execute("SELECT patient, weight_kg FROM patients").fetchall() == [
             ("P-ANNA", 71.5)
         ]
-        assert db.execute("SELECT version, name FROM schema_version").fetchall() == [
-            (1, "first"),
-            (2, "weight"),
-        ]
+        versions = db.execute("SELECT version, name FROM schema_version").fetchall()
+        assert (versions[0], versions[-1]) == ((1, "first"), (number, "weight"))
         assert db.execute("SELECT pair_key FROM scores").fetchall() == [("k1",)]
 
 

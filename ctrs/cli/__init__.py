@@ -20,9 +20,11 @@ from ctrs.errors import CtrsError, places_of, refusal_json
 # installed what the others need.
 MODULES = {
     "scans": ("inspect", "score"),
+    "identity": ("deidentify",),
     "trials": ("trial",),
     "models": ("train", "evaluate", "release"),
     "survival": ("survival",),
+    "cohorts": ("import",),
     "house": ("demo", "doctor"),
 }
 

@@ -2,5 +2,14 @@
 
 from ctrs.store.records import CohortCounts, Provenance, ScanFacts, StoredPair
 from ctrs.store.store import Store
+from ctrs.store.survival import FACTORS, Members
 
-__all__ = ["CohortCounts", "Provenance", "ScanFacts", "Store", "StoredPair"]
+__all__ = [
+    "FACTORS",
+    "CohortCounts",
+    "Members",
+    "Provenance",
+    "ScanFacts",
+    "Store",
+    "StoredPair",
+]

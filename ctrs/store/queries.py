@@ -37,10 +37,10 @@ ORDER BY patient, saved_at, pair_key
 
 # One score a patient: of the pair entered last. Chosen before its zone is looked at, or a patient
 # could enter the statistics by the one pair that happens to be green.
-_CHOSEN = """
+CHOSEN = """
 WITH members AS (SELECT * FROM patients WHERE cohort = $cohort),
 chosen AS (
-    SELECT patient, scores.*
+    SELECT patient, interval_days, scores.*
     FROM members
     JOIN pairs USING (patient)
     JOIN scores USING (pair_key)
@@ -49,25 +49,32 @@ chosen AS (
 )
 """
 
+# `$scored` FALSE: everybody with an outcome, with a score or without.
 COHORT_TABLE = (
-    _CHOSEN
+    CHOSEN
     + """
 SELECT
     patient, months, event, survival_12m, risk_group, age::DOUBLE AS age, sex, histology, pd_l1,
-    ecog, line, regimen, site, coalesce(recist, $unknown) AS recist, volume_change,
+    ecog, line, regimen, site, coalesce(responses.recist, readings.recist, $unknown) AS recist,
+    coalesce(responses.volume_change, readings.volume_change) AS volume_change,
     biomarkers['tumour_volume'].baseline AS tumour_volume_ml, zone,
-    sum_baseline_mm, sum_follow_up_mm, new_lesions::DOUBLE AS new_lesions
+    coalesce(responses.sum_baseline_mm, readings.sum_baseline_mm) AS sum_baseline_mm,
+    coalesce(responses.sum_follow_up_mm, readings.sum_follow_up_mm) AS sum_follow_up_mm,
+    coalesce(responses.new_lesions, readings.new_lesions)::DOUBLE AS new_lesions,
+    lower, upper,
+    coalesce(chosen.interval_days, readings.interval_days)::DOUBLE AS interval_days
 FROM members
-JOIN chosen USING (patient)
+LEFT JOIN chosen USING (patient)
 JOIN outcomes USING (patient)
 LEFT JOIN responses USING (pair_key)
-WHERE zone = 'green' OR (zone = 'amber' AND $include_amber)
+LEFT JOIN readings USING (patient)
+WHERE NOT $scored OR zone = 'green' OR (zone = 'amber' AND $include_amber)
 ORDER BY patient
 """
 )
 
 COHORT_COUNTS = (
-    _CHOSEN
+    CHOSEN
     + """
 SELECT
     count(*) AS patients,
@@ -100,3 +107,7 @@ ORDER BY sha256
 """
 
 PAIRS_OF_NOBODY = "pair_key NOT IN (SELECT pair_key FROM pairs)"
+
+FORGET_SAME_LESION = """
+DELETE FROM measurements WHERE patient = ? AND pair_key = ? AND lesion = ? AND visit = ?
+"""

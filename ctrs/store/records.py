@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from ctrs.kernels import sharpness
+from ctrs.measurement import Line, Measurement
 from ctrs.types import (
     Biomarker,
     Finding,
@@ -164,6 +165,22 @@ def outcome_row(patient: str, outcome: Outcome) -> Row:
     return {"patient": patient, **vars(outcome)}
 
 
+def measurement_row(patient: str, pair_key: str, drawn: Measurement) -> Row:
+    points = [mm for line in drawn.lines for end in line for mm in end]
+    return {
+        "measurement": drawn.key,
+        "patient": patient,
+        "pair_key": pair_key,
+        "lesion": drawn.lesion,
+        "visit": drawn.visit,
+        "plane": drawn.plane,
+        "points_mm": points,
+        "target": drawn.target,
+        "node": drawn.node,
+        "made_by": drawn.made_by,
+    }
+
+
 def to_patient(row: Row) -> Patient:
     return Patient(**row)
 
@@ -226,3 +243,21 @@ def to_response(row: Row) -> Response:
 
 def to_outcome(row: Row) -> Outcome:
     return Outcome(months=row["months"], event=row["event"])
+
+
+def to_measurement(row: Row) -> Measurement:
+    points = row["points_mm"]
+    lines: list[Line] = []
+    for start in range(0, len(points), 6):
+        x, y, z, x_2, y_2, z_2 = points[start : start + 6]
+        lines.append(((x, y, z), (x_2, y_2, z_2)))
+    return Measurement(
+        key=row["measurement"],
+        lesion=row["lesion"],
+        visit=row["visit"],
+        plane=row["plane"],
+        lines=tuple(lines),
+        target=row["target"],
+        node=row["node"],
+        made_by=row["made_by"],
+    )

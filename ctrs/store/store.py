@@ -13,11 +13,14 @@ import duckdb
 import pandas as pd
 
 from ctrs.errors import StoreUnusable
+from ctrs.measurement import Measurement
 from ctrs.store import queries, records
 from ctrs.store.database import Connection, connect, migrate
 from ctrs.store.records import CohortCounts, Provenance, Row, ScanFacts, StoredPair
-from ctrs.store.writing import introduce, note, replace
-from ctrs.types import UNKNOWN, Finding, Outcome, Patient, Response, ResponseScore
+from ctrs.store.survival import Members, compare
+from ctrs.store.writing import actor, introduce, note, replace
+from ctrs.survival import GroupComparison
+from ctrs.types import UNKNOWN, Finding, Interval, Outcome, Patient, Response, ResponseScore, Triple
 
 Item = TypeVar("Item")
 
@@ -77,6 +80,25 @@ class Store:
         """Names of the cohorts that have a patient, in alphabetical order."""
         found = self._rows("SELECT DISTINCT cohort FROM patients ORDER BY cohort")
         return [row["cohort"] for row in found]
+
+    def save_time_zero(self, cohort: str, words: str) -> None:
+        """Write what the times of an imported cohort are counted from."""
+        with self._transaction() as cursor:
+            replace(cursor, "imports", [{"cohort": cohort, "time_zero": words}])
+
+    def time_zero(self, cohort: str) -> str | None:
+        """What `save_time_zero` wrote, or ``None``: the follow-up CT, as everywhere else."""
+        row = self._row("SELECT time_zero FROM imports WHERE cohort = ?", cohort)
+        return row["time_zero"] if row else None
+
+    def cohorts_of(self, patients: Sequence[str]) -> dict[str, int]:
+        """How many of these pseudonyms the store knows, by their cohort."""
+        rows = self._rows(
+            "SELECT cohort, count(*) AS n FROM patients"
+            " WHERE patient IN (SELECT unnest(?::TEXT[])) GROUP BY cohort ORDER BY cohort",
+            list(patients),
+        )
+        return {row["cohort"]: row["n"] for row in rows}
 
     def save_scan(self, sha256: str, facts: ScanFacts) -> None:
         """Write how a scan was made; `Volume.sha256` names it."""
@@ -183,6 +205,61 @@ class Store:
         row = self._row("SELECT * FROM outcomes WHERE patient = ?", patient)
         return records.to_outcome(row) if row else None
 
+    # --- What a person draws ----------------------------------------------------------------
+
+    def save_measurement(self, patient: str, pair_key: str, drawn: Measurement) -> None:
+        """Keep a measurement, in place of one with the same key; the record keeps a line.
+
+        A lesion has one measurement a scan: an earlier one of the same lesion and scan goes.
+
+        Raises:
+            NotInStore: There is no such pair, or no longer.
+        """
+        by = drawn.made_by or actor()
+        row = records.measurement_row(patient, pair_key, drawn) | {"made_by": by}
+        same = [patient, pair_key, drawn.lesion, drawn.visit]
+        with self._transaction() as cursor:
+            cursor.execute(queries.FORGET_SAME_LESION, same)
+            replace(cursor, "measurements", [row])
+            note(cursor, "measure", patient, f"{drawn.lesion}, scan {drawn.visit + 1}, by {by}")
+
+    def measurements(self, patient: str, pair_key: str) -> list[Measurement]:
+        """What was measured on this pair, by lesion and scan."""
+        rows = self._rows(
+            "SELECT * FROM measurements WHERE patient = ? AND pair_key = ? ORDER BY lesion, visit",
+            patient,
+            pair_key,
+        )
+        return [records.to_measurement(row) for row in rows]
+
+    def delete_measurement(self, patient: str, key: str) -> None:
+        """Remove a measurement of this patient; the record keeps a line."""
+        with self._transaction() as cursor:
+            gone = cursor.execute(
+                "DELETE FROM measurements WHERE patient = ? AND measurement = ? RETURNING lesion",
+                [patient, key],
+            ).fetchall()
+            for (lesion,) in gone:
+                note(cursor, "delete measurement", patient, lesion)
+
+    def save_link(self, patient: str, pair_key: str, offset_mm: Triple) -> None:
+        """Keep how far, ``(x, y, z)`` in mm, a person moved the follow-up onto the baseline.
+
+        Raises:
+            NotInStore: There is no such pair, or no longer.
+        """
+        row = {"patient": patient, "pair_key": pair_key, "offset_mm": list(offset_mm)}
+        with self._transaction() as cursor:
+            replace(cursor, "links", [row | {"made_by": actor()}])
+            note(cursor, "link scans", patient, "by hand")
+
+    def link(self, patient: str, pair_key: str) -> Triple | None:
+        """What `save_link` kept, or ``None``."""
+        row = self._row(
+            "SELECT offset_mm FROM links WHERE patient = ? AND pair_key = ?", patient, pair_key
+        )
+        return tuple(row["offset_mm"]) if row else None
+
     # --- Tables -----------------------------------------------------------------------------
 
     def worklist(self, cohort: str | None = None, model_version: str | None = None) -> pd.DataFrame:
@@ -210,27 +287,62 @@ class Store:
         )
 
     def cohort_table(
-        self, cohort: str, model_version: str, include_amber: bool = False
+        self,
+        cohort: str,
+        model_version: str,
+        include_amber: bool = False,
+        *,
+        scored: bool = True,
     ) -> pd.DataFrame:
         """One row a patient with an outcome and a score that counts: the table of a `Cohort`.
 
         A patient with several pairs is represented by the one entered last. Red scores never
         count; amber ones if asked for. `cohort_counts` says how many that leaves out.
 
+        Args:
+            scored: ``False``: everybody with an outcome; who has no score of this model has NaN
+                or ``None`` for it. Imported tables bring no scores.
+
         Returns:
             Columns ``patient``, ``months``, ``event``, ``survival_12m``, ``risk_group``, ``age``
             (years, NaN if unknown), ``sex``, ``histology``, ``pd_l1``, ``ecog``, ``line``,
             ``regimen``, ``site``, ``recist`` (``"unknown"`` if nobody read it),
             ``volume_change``, ``tumour_volume_ml`` (at baseline, by the model), ``zone``,
-            ``sum_baseline_mm``, ``sum_follow_up_mm``, ``new_lesions``; by patient.
+            ``sum_baseline_mm``, ``sum_follow_up_mm``, ``new_lesions``, ``lower``, ``upper`` (90 %
+            interval of ``survival_12m``), ``interval_days`` (NaN if unknown); by patient.
         """
         return self._table(
             queries.COHORT_TABLE,
             cohort=cohort,
             model_version=model_version,
             include_amber=include_amber,
+            scored=scored,
             unknown=UNKNOWN,
         )
+
+    def compare(
+        self,
+        members: Members,
+        by: str | None = None,
+        months: Sequence[float] = (),
+        interval: Interval = "log-log",
+    ) -> GroupComparison:
+        """Survival of groups of a cohort, counted in the database: for a million patients.
+
+        As `ctrs.survival.compare_groups` on the rows of `cohort_table` that are followed past
+        the follow-up CT, time zero.
+
+        Args:
+            by: One of `ctrs.store.FACTORS`; ``None``: all as one group, named as the cohort. Who
+                has no risk group or zone is in none.
+            months: Where to count who is at risk.
+
+        Raises:
+            TooFewPatients: Nobody is left.
+            InputRejected: More than 20 groups.
+        """
+        with self._reading() as cursor:
+            return compare(cursor, members, by, months, interval)
 
     def cohort_counts(self, cohort: str, model_version: str) -> CohortCounts:
         """How many patients of this cohort count, and why the others do not."""
@@ -248,6 +360,7 @@ class Store:
         scores: Sequence[tuple[str, ResponseScore]] | pd.DataFrame = (),
         responses: Sequence[tuple[str, Response]] | pd.DataFrame = (),
         outcomes: Sequence[tuple[str, Outcome]] | pd.DataFrame = (),
+        readings: pd.DataFrame | None = None,
     ) -> None:
         """Write whole tables in one transaction, in place of rows with the same keys.
 
@@ -255,12 +368,14 @@ class Store:
             patients, pairs: Nouns, or a frame.
             scores, responses: With the pair's key in front, or a frame.
             outcomes: With the patient's pseudonym in front, or a frame.
+            readings: What a table says of the response, whatever of it is known.
 
         A frame has columns of the table of the same name (``migrations/``); those that the
         table has a default for may be missing.
 
         Raises:
-            NotInStore: A pair or an outcome names no patient, or a score or response no pair.
+            NotInStore: A pair, an outcome or a reading names no patient, or a score or response
+                no pair.
         """
         tables = {
             "patients": _as_rows(patients, records.patient_row),
@@ -268,6 +383,7 @@ class Store:
             "scores": _as_rows(scores, lambda item: records.score_row(*item, {})),
             "responses": _as_rows(responses, lambda item: records.response_row(*item)),
             "outcomes": _as_rows(outcomes, lambda item: records.outcome_row(*item)),
+            "readings": [] if readings is None else readings,
         }
         with self._transaction() as cursor:
             for table, rows in tables.items():
@@ -306,7 +422,15 @@ class Store:
         with self._transaction() as cursor:
             found = cursor.execute(queries.SCANS_OF_ONE, {"patient": patient}).fetchall()
             scans = [sha256 for (sha256,) in found]
-            for table in ("pairs", "refusals", "outcomes", "patients"):
+            for table in (
+                "pairs",
+                "refusals",
+                "outcomes",
+                "readings",
+                "measurements",
+                "links",
+                "patients",
+            ):
                 cursor.execute(f"DELETE FROM {table} WHERE patient = ?", [patient])
             for table in ("scores", "responses"):
                 cursor.execute(f"DELETE FROM {table} WHERE {queries.PAIRS_OF_NOBODY}")

@@ -22,14 +22,23 @@ _KEYS: Final = {
     "scores": ("pair_key", "model_version"),
     "responses": ("pair_key",),
     "outcomes": ("patient",),
+    "readings": ("patient",),
+    "imports": ("cohort",),
+    "measurements": ("measurement",),
+    "links": ("patient", "pair_key"),
 }
-_STAMPS: Final = {"pairs": "saved_at", "refusals": "refused_at", "scores": "scored_at"}
+_STAMPS: Final = {"pairs": "saved_at", "refusals": "refused_at", "scores": "scored_at",
+                  "imports": "imported_at", "measurements": "made_at",
+                  "links": "made_at"}  # fmt: skip
 # Table: (its column, the table that must hold the same value, what a person calls it).
 _PARENTS: Final = {
     "pairs": ("patient", "patients", "patient"),
     "scores": ("pair_key", "pairs", "scan pair"),
     "responses": ("pair_key", "pairs", "scan pair"),
     "outcomes": ("patient", "patients", "patient"),
+    "readings": ("patient", "patients", "patient"),
+    "measurements": ("pair_key", "pairs", "scan pair"),
+    "links": ("pair_key", "pairs", "scan pair"),
 }
 
 
@@ -95,11 +104,12 @@ def note(cursor: Connection, action: str, patient: str | None, detail: str) -> N
     """Add a line to the record of what was done. Nothing ever changes or removes one."""
     cursor.execute(
         "INSERT INTO audit (noted_at, actor, action, patient, detail) VALUES (?, ?, ?, ?, ?)",
-        [utc_now(), _actor(), action, patient, detail],
+        [utc_now(), actor(), action, patient, detail],
     )
 
 
-def _actor() -> str:
+def actor() -> str:
+    """The account that runs the program."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name

@@ -10,6 +10,7 @@ from ctrs.survival.checks import MIN_GROUP
 from ctrs.survival.cox import CoxModel, CoxRow, cox_each, cox_model, cox_score, cox_terms
 from ctrs.survival.decision_curve import DecisionCurve, decision_curve
 from ctrs.survival.discrimination import auc_at, brier_at, concordance, harrell_c, uno_c
+from ctrs.survival.groups import GroupComparison, compare_groups
 from ctrs.survival.hazard_ratios import (
     MIN_SUBGROUP,
     MIN_TUMOUR_ML,
@@ -17,18 +18,28 @@ from ctrs.survival.hazard_ratios import (
     SPLIT_AGE,
     SUBGROUPS,
     hazard_ratio,
+    levels_of,
+    ordered_levels,
     subgroup_hazard_ratios,
 )
 from ctrs.survival.kaplan_meier import (
     RestrictedMean,
+    Steps,
     at_risk,
+    curve_of_steps,
     kaplan_meier,
     restricted_mean,
     reverse_kaplan_meier,
     survival_at,
 )
 from ctrs.survival.landmark import Landmark, landmark, landmark_cohort, split_by_risk
-from ctrs.survival.log_rank import PairOfGroups, log_rank, pairwise_log_rank, reportable_p
+from ctrs.survival.log_rank import (
+    PairOfGroups,
+    log_rank,
+    log_rank_of_sums,
+    pairwise_log_rank,
+    reportable_p,
+)
 from ctrs.survival.proportional_hazards import ProportionalityTest, proportional_hazards
 
 __all__ = [
@@ -45,27 +56,34 @@ __all__ = [
     "DecisionCurve",
     "Difference",
     "Estimate",
+    "GroupComparison",
     "Landmark",
     "PairOfGroups",
     "ProportionalityTest",
     "RestrictedMean",
+    "Steps",
     "at_risk",
     "auc_at",
     "bootstrap_estimates",
     "brier_at",
     "calibration_at",
+    "compare_groups",
     "concordance",
     "cox_each",
     "cox_model",
     "cox_score",
     "cox_terms",
+    "curve_of_steps",
     "decision_curve",
     "harrell_c",
     "hazard_ratio",
     "kaplan_meier",
     "landmark",
     "landmark_cohort",
+    "levels_of",
     "log_rank",
+    "log_rank_of_sums",
+    "ordered_levels",
     "paired_differences",
     "pairwise_log_rank",
     "proportional_hazards",

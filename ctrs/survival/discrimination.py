@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from lifelines.utils import concordance_index
 
 from ctrs.errors import InputRejected
 from ctrs.survival.censoring import inverse_weights
 from ctrs.survival.checks import follow_up, outcomes, require
+from ctrs.survival.comparable_pairs import pairs_of_deaths
 from ctrs.types import Cohort, Floats, Mask
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def concordance(cohort: Cohort, column: str = "survival_12m") -> float:
     table = cohort.table.dropna(subset=[column])
     months, event = follow_up(table)
     _require_pair(months, event, f" in “{cohort.name}”")
-    return float(concordance_index(months, table[column].to_numpy(dtype=float), event))
+    return _share_in_order(months, event, table[column].to_numpy(dtype=float))
 
 
 def harrell_c(months: npt.ArrayLike, event: npt.ArrayLike, score: npt.ArrayLike) -> float:
@@ -52,7 +52,13 @@ def harrell_c(months: npt.ArrayLike, event: npt.ArrayLike, score: npt.ArrayLike)
     """
     times, died, (value,) = outcomes(months, event, score)
     _require_pair(times, died, "")
-    return float(concordance_index(times, value, died))
+    return _share_in_order(times, died, value)
+
+
+def _share_in_order(months: Floats, event: Mask, score: Floats) -> float:
+    pairs = pairs_of_deaths(months, event, score)
+    # Whole numbers up to here: a million patients' pairs are added without rounding.
+    return float((pairs.above.sum() + pairs.tied.sum() / 2) / pairs.outlived.sum())
 
 
 def uno_c(months: npt.ArrayLike, event: npt.ArrayLike, score: npt.ArrayLike, until: float) -> float:
@@ -74,18 +80,12 @@ def uno_c(months: npt.ArrayLike, event: npt.ArrayLike, score: npt.ArrayLike, unt
         before the death and differs in the fourth digit where deaths and losses share a day.
     """
     times, died, (value,) = outcomes(months, event, score)
-    first = np.flatnonzero(died & (times < until))
+    early = times[died] < until
     _require_pair(times, died & (times < until), "")
-    weights = inverse_weights(times, died, times[first]) ** 2
-    right = total = 0.0
-    for patient, weight in zip(first, weights, strict=True):
-        # Who is lost on the day the other dies has outlived that one.
-        later = (times > times[patient]) | ((times == times[patient]) & ~died)
-        above = int((value[later] > value[patient]).sum())
-        tied = int((value[later] == value[patient]).sum())
-        right += weight * (above + 0.5 * tied)
-        total += weight * int(later.sum())
-    return float(right / total)
+    pairs = pairs_of_deaths(times, died, value)
+    weights = inverse_weights(times, died, times[died][early]) ** 2
+    right = weights @ (pairs.above + pairs.tied / 2)[early]
+    return float(right / (weights @ pairs.outlived[early]))
 
 
 def auc_at(months: npt.ArrayLike, event: npt.ArrayLike, score: npt.ArrayLike, at: float) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.stats import chi2
 
 from ctrs.survival.checks import MIN_GROUP, require
 from ctrs.survival.cox import fit_cox
-from ctrs.types import UNKNOWN, Cohort, HazardRatio
+from ctrs.types import UNKNOWN, Cohort, HazardRatio, RiskGroup
 
 PER = 0.10  # hazard ratios are given per +10 percentage points of predicted survival
 MIN_SUBGROUP = MIN_GROUP
@@ -31,6 +32,7 @@ _LEVELS: dict[str, tuple[str, ...]] = {
     "recist": ("CR", "PR", "SD", "PD", "NE"),
     "pd_l1": ("<1%", "1-49%", ">=50%"),
     "age": (f"< {SPLIT_AGE}", f">= {SPLIT_AGE}"),
+    "risk_group": tuple(RiskGroup),
 }
 _ADJUSTED_FOR = {"age": "age", "sex": "sex", "histology": "histology", "pd_l1": "PD-L1"}
 
@@ -96,7 +98,7 @@ def subgroup_hazard_ratios(
 
 
 def _factor_rows(table: pd.DataFrame, column: str, heading: str, per: float) -> list[HazardRatio]:
-    levels = _levels(table, column)
+    levels = levels_of(table, column)
     rows = {
         level: _level_row(f"{heading}: {level}", table[levels == level], per)
         for level in levels.cat.categories
@@ -130,7 +132,7 @@ def _interaction_p(table: pd.DataFrame, levels: pd.Series, estimated: list[str])
     return float(chi2.sf(max(gain, 0.0), df=len(estimated) - 1))
 
 
-def _levels(table: pd.DataFrame, column: str) -> pd.Series:
+def levels_of(table: pd.DataFrame, column: str) -> pd.Series:
     """The factor as a category: clinical order, then by name; "other", "unknown" come last."""
     values: pd.Series
     if column == "age":
@@ -140,11 +142,20 @@ def _levels(table: pd.DataFrame, column: str) -> pd.Series:
         values = pd.Series(np.where(age.notna(), split, UNKNOWN), table.index)
     else:
         values = table[column].astype(object).where(table[column].notna(), UNKNOWN).astype(str)
-    present = {str(level) for level in values}
+    order = ordered_levels(column, {str(level) for level in values})
+    return values.astype(pd.CategoricalDtype(order))
+
+
+def ordered_levels(column: str, present: Collection[str]) -> list[str]:
+    """The levels that are present: clinical order, then by name; "other", "unknown" last."""
     clinical = [level for level in _LEVELS.get(column, ()) if level in present]
-    by_name = sorted(present - {*clinical, "other", UNKNOWN})
-    last = [level for level in ("other", UNKNOWN) if level in present]
-    return values.astype(pd.CategoricalDtype(clinical + by_name + last))
+    by_name = sorted({*present} - {*clinical, "other", UNKNOWN}, key=_by_number)
+    return clinical + by_name + [level for level in ("other", UNKNOWN) if level in present]
+
+
+def _by_number(name: str) -> list[str]:
+    """So that site 2 comes before site 10."""
+    return [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _without_silent_levels(table: pd.DataFrame) -> pd.DataFrame:
@@ -155,7 +166,7 @@ def _without_silent_levels(table: pd.DataFrame) -> pd.DataFrame:
     """
     for column in ("sex", "histology", "pd_l1"):
         if column in table:
-            levels = _levels(table, column)
+            levels = levels_of(table, column)
             table = table[levels.isin(levels[table["event"].astype(bool)].unique())]
     return table
 
@@ -170,7 +181,7 @@ def _covariates(table: pd.DataFrame) -> pd.DataFrame:
         columns["log volume"] = np.log(volume.clip(lower=MIN_TUMOUR_ML))
     for column in ("sex", "histology", "pd_l1"):
         if column in table:
-            dummies = pd.get_dummies(_levels(table, column), drop_first=True, dtype=float)
+            dummies = pd.get_dummies(levels_of(table, column), drop_first=True, dtype=float)
             columns = columns.join(dummies.add_prefix(f"{column} "))
     return _independent(columns)
 

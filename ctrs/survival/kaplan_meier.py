@@ -44,48 +44,80 @@ def kaplan_meier(
     """
     require(not cohort.table.empty, f"No patient is in “{cohort.name}”; at least 1 is needed.")
     months, event = follow_up(cohort.table)
-    steps = _steps(cohort.table, interval)
-    steps = steps[np.isin(steps.index, months[event]) | (steps.index == months.max())]
+    name = cohort.name if label is None else label
+    return curve_of_steps(name, _steps(cohort.table), len(months), int(event.sum()), interval)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Survival where it steps, counted from patients or by a database.
+
+    Attributes:
+        months: Times of death, rising, and the end of follow-up, each shape ``(steps,)``.
+        survival: P(T > t) after each step.
+        greenwood: Greenwood's sum of ``d / (n (n - d))`` up to there, for ``d`` deaths among
+            ``n`` at risk; of no meaning once survival is 0.
+    """
+
+    months: Floats
+    survival: Floats
+    greenwood: Floats
+
+
+def curve_of_steps(
+    label: str, steps: Steps, n_patients: int, n_events: int, interval: Interval
+) -> SurvivalCurve:
+    """The curve that `kaplan_meier` gives, from its steps."""
+    lower, upper = _band(steps, interval)
     # The first row says that everybody was alive at the scan, whatever happened that day.
-    rows = np.vstack([(0.0, 1.0, 1.0, 1.0), steps.reset_index().to_numpy(dtype=float)])
-    at, survival, lower, upper = rows.T
+    at, survival, lower, upper = (
+        np.concatenate([[first], values])
+        for first, values in (
+            (0.0, steps.months),
+            (1.0, steps.survival),
+            (1.0, lower),
+            (1.0, upper),
+        )
+    )
     return SurvivalCurve(
-        label=cohort.name if label is None else label,
+        label=label,
         months=at,
         survival=survival,
         lower=lower,
         upper=upper,
-        n_patients=len(months),
-        n_events=int(event.sum()),
+        n_patients=n_patients,
+        n_events=n_events,
         median_months=_time_at_half(at, survival),
         median_interval=(_time_at_half(at, lower), _time_at_half(at, upper)),
         interval=interval,
     )
 
 
-def _steps(table: pd.DataFrame, interval: Interval) -> pd.DataFrame:
-    """Survival and its band at every time in the table."""
-    fit = KaplanMeierFitter().fit(*follow_up(table))
-    survival = fit.survival_function_.iloc[:, 0]
+def _steps(table: pd.DataFrame) -> Steps:
+    months, event = follow_up(table)
+    fit = KaplanMeierFitter().fit(months, event)
     events = fit.event_table
     left = events["at_risk"] - events["observed"]
-    with np.errstate(divide="ignore", invalid="ignore"):  # 0 and 1 have their own rule below
+    with np.errstate(divide="ignore", invalid="ignore"):  # nobody left: see `Steps`
         greenwood = (events["observed"] / (events["at_risk"] * left)).cumsum()
-        reach = _Z * np.sqrt(greenwood)
+    survival = fit.survival_function_.iloc[:, 0]
+    kept = np.isin(survival.index, months[event]) | (survival.index == months.max())
+    at, alive = survival.index.to_numpy(dtype=float), survival.to_numpy(dtype=float)
+    return Steps(at[kept], alive[kept], greenwood.to_numpy(dtype=float)[kept])
+
+
+def _band(steps: Steps, interval: Interval) -> tuple[Floats, Floats]:
+    survival = steps.survival
+    reach = _Z * np.sqrt(steps.greenwood)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # 0 and 1: see below
         if interval == "log":
             lower, upper = survival * np.exp(-reach), np.minimum(survival * np.exp(reach), 1)
         else:
             stretch = np.exp(reach / np.log(survival))
             lower, upper = survival ** (1 / stretch), survival**stretch
-    undecided = pd.Series(np.where(survival >= 1, 1.0, np.nan), survival.index)
+    undecided = np.where(survival >= 1, 1.0, np.nan)
     inside = (survival > 0) & (survival < 1)
-    return pd.DataFrame(
-        {
-            "survival": survival,
-            "lower": lower.where(inside, undecided),
-            "upper": upper.where(inside, undecided),
-        }
-    )
+    return np.where(inside, lower, undecided), np.where(inside, upper, undecided)
 
 
 def _time_at_half(months: Floats, survival: Floats) -> float | None:

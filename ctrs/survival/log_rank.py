@@ -47,21 +47,37 @@ def log_rank(groups: Sequence[Cohort], *, strata: str | None = None, rho: float 
         observed, expected, variance = (
             total + new for total, new in zip((observed, expected, variance), sums, strict=True)
         )
+    sizes = np.bincount(everyone["_group"].to_numpy(dtype=int), minlength=k)
+    return log_rank_of_sums(observed, expected, variance, sizes)
+
+
+def log_rank_of_sums(
+    observed: Floats, expected: Floats, variance: Floats, sizes: npt.NDArray[np.int_]
+) -> LogRank:
+    """The test that `log_rank` gives, from what was counted of its ``k`` groups.
+
+    Args:
+        observed, expected, sizes: Deaths, deaths if all groups were alike, and patients, shape
+            ``(k,)``.
+        variance: Of ``observed - expected``, shape ``(k, k)``.
+
+    Raises:
+        TooFewPatients: As `log_rank`.
+    """
     counted = np.flatnonzero(expected > 0)
     require(
         len(counted) > 1,
-        f"{len(counted)} of {k} groups have patients under observation when somebody dies; 2 are"
-        " needed to compare.",
+        f"{len(counted)} of {len(sizes)} groups have patients under observation when somebody"
+        " dies; 2 are needed to compare.",
     )
     # The excesses sum to 0: the last says nothing that the others do not.
     excess = (observed - expected)[counted[:-1]]
     variance = variance[np.ix_(counted[:-1], counted[:-1])]
     require(
         np.linalg.matrix_rank(variance, hermitian=True) == len(excess),
-        f"No death among {len(everyone)} patients tells {len(counted)} groups apart.",
+        f"No death among {sizes.sum()} patients tells {len(counted)} groups apart.",
     )
     chi_square = float(excess @ np.linalg.solve(variance, excess))
-    sizes = np.bincount(everyone["_group"].to_numpy(dtype=int), minlength=k)
     return LogRank(
         chi_square,
         len(excess),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +11,11 @@ import pandas as pd
 
 from ctrs.errors import InputRejected
 from ctrs.survival import Landmark, landmark
+from ctrs.text_table import read_text_table
 from ctrs.types import Cohort
 
 DIED = {"1", "true", "t", "yes", "dead", "died", "death", "deceased", "event"}
 ALIVE = {"0", "false", "f", "no", "alive", "living", "censored", "lost"}
-MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "."]
 OWN = ("months", "event")  # names that a cohort's table has for itself
 
 
@@ -98,36 +96,14 @@ def _name(level: object) -> str:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        text = path.read_text(encoding="latin-1")  # never fails; only names could come out wrong
-    header = text.partition("\n")[0]
-    separator = max(",;\t", key=header.count)
-    try:
-        rows = [
-            row for row in csv.reader(StringIO(text, newline=""), delimiter=separator) if any(row)
-        ]
-    except csv.Error as fault:
-        raise InputRejected("The file is no table of text.", "Export it as CSV.") from fault
-    if len(rows) < 2:
+    table = read_text_table(path)
+    if table.uneven:
+        total, width = len(table.uneven) + len(table.cells), table.cells.shape[1]
         raise InputRejected(
-            f"The file has {len(rows)} lines; a line of names and rows are expected.",
-            "Export the table as CSV.",
+            f"{len(table.uneven)} of {total} rows do not have {width} cells.",
+            "Export the table as CSV anew, or leave out these rows.",
         )
-    names, body = [name.strip() for name in rows[0]], rows[1:]
-    wrong = sum(len(row) != len(names) for row in body)
-    if wrong or len(set(names)) < len(names):
-        raise InputRejected(
-            f"{wrong} of {len(body)} rows do not have {len(names)} cells, or two columns share a"
-            " name.",
-            "Export the table as CSV anew.",
-        )
-    table = pd.DataFrame(body, columns=names, dtype=object)
-    for name in names:
-        cells = table[name].str.strip()
-        table[name] = cells.where(~cells.isin(MISSING), None)
-    return table
+    return table.cells.reset_index(drop=True)
 
 
 def _times(column: pd.Series, name: str) -> pd.Series:
@@ -148,20 +124,29 @@ def _times(column: pd.Series, name: str) -> pd.Series:
 
 
 def _events(column: pd.Series, name: str) -> pd.Series:
-    words = column.str.lower().str.partition(":")[0].str.strip()
-    numbers = pd.to_numeric(words, errors="coerce")
-    words = words.where(numbers.isna(), numbers.map("{:g}".format))
-    present = set(words.dropna())
-    codes = {"2": True, "1": False} if present <= {"1", "2"} and "2" in present else {}
-    codes = codes or dict.fromkeys(DIED, True) | dict.fromkeys(ALIVE, False)
-    events = words.map(codes)
-    wrong = int((words.notna() & events.isna()).sum())
+    events = decode_events(column)
+    wrong = int((column.notna() & events.isna()).sum())
     if wrong:
         raise InputRejected(
             f"{wrong} of {len(column)} events in “{name}” are neither 1 (died) nor 0.",
             "Code who died as 1 and who was last seen alive as 0.",
         )
     return events
+
+
+def decode_events(column: pd.Series) -> pd.Series:
+    """True = died, False = last seen alive, missing = neither; for the codes of `read_follow_up`.
+
+    Args:
+        column: Text or missing.
+    """
+    words = column.str.lower().str.partition(":")[0].str.strip()
+    numbers = pd.to_numeric(words, errors="coerce")
+    words = words.where(numbers.isna(), numbers.map("{:g}".format))
+    present = set(words.dropna())
+    codes = {"2": True, "1": False} if present <= {"1", "2"} and "2" in present else {}
+    codes = codes or dict.fromkeys(DIED, True) | dict.fromkeys(ALIVE, False)
+    return words.map(codes)
 
 
 def _numbers_or_text(column: pd.Series) -> pd.Series:
