@@ -41,11 +41,13 @@ if score and score.assessable:
     with ui.explained("The comparison", stop=False):
         curves, others = st.columns([1.4, 1])
         with curves:
-            ui.show_placement(score)
+            ui.show_placement(file)
         with others:
             ui.show_strip(score)
     with st.expander("As a picture of 100 patients"):
         ui.show_icons(score)
+    with st.expander("What does the number hang on?"):
+        ui.show_what_if(file)
 
 ui.offer_download(file)
 st.page_link("pages/1_Board.py", label="Back to the board", icon=":material/arrow_back:")

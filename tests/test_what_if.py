@@ -9,8 +9,9 @@ from ctrs.assess import Workshop, prepare_pair
 from ctrs.config import Config
 from ctrs.disk_cache import DiskCache
 from ctrs.errors import InputRejected
+from ctrs.figures import what_if_figure, what_if_table
 from ctrs.types import ScanPair
-from ctrs.what_if import CHANGES, what_if
+from ctrs.what_if import CHANGES, WhatIf, what_if
 from tests.phantoms import chest
 from tests.scoring_fixtures import FixedModel
 
@@ -106,3 +107,20 @@ def test_pair_is_imagined_once(pair, asked, tmp_path):
 def test_without_a_tumour_there_is_nothing_to_change(pair):
     with pytest.raises(InputRejected, match=r"0\.0 ml"):
         what_if(pair, workshop(), lambda: Counter(blind=True))
+
+
+def test_figure_shows_every_step_and_marks_the_scan_as_it_is():
+    found = WhatIf(
+        changes=np.array([-0.5, 0.0, 1.0]), survival=np.array([0.7, 0.62, 0.4]),
+        lower=np.array([0.6, 0.5, 0.2]), upper=np.array([0.8, 0.71, 0.55]), tumour_ml=31.4,
+    )  # fmt: skip
+    figure = what_if_figure(found)
+    curve = next(trace for trace in figure.data if trace.mode == "lines+markers")
+    assert list(curve.y) == [0.7, 0.62, 0.4]
+    mark = next(trace for trace in figure.data if trace.mode == "markers")
+    assert (mark.x[0], mark.y[0]) == (0, 0.62)
+    words = " ".join(a.text for a in figure.layout.annotations)
+    assert "<b>62%</b> (90% interval 50–71%)" in words
+    assert "31 ml" in figure.layout.xaxis.title.text
+    table = what_if_table(found)
+    assert table.loc[2].tolist() == [1.0, 0.4, 0.2, 0.55]

@@ -6,24 +6,15 @@ from ctrs import ui
 
 ui.frame("Cohort")
 
-# --- Whom to look at ------------------------------------------------------------------------
-
 with ui.explained("Cohort"):
-    name, table = ui.choose_cohort()
-    ui.show_denominators(name)
-    cohort = ui.filters(name, table)
+    chosen = ui.choose_patients()
 
-# --- Show -----------------------------------------------------------------------------------
-
-with ui.explained("Survival"):
+with ui.explained("Survival", stop=False):
     st.subheader("Months alive since the follow-up CT, by risk group", anchor=False)
-    curves = ui.show_survival(cohort)
-with ui.explained("Hazard ratios"):
-    st.subheader("In whom does the score work", anchor=False)
-    rows = ui.show_hazards(cohort)
-ui.offer_csv(cohort, curves, rows)
+    ui.show_survival(chosen)
 
-# --- Explain --------------------------------------------------------------------------------
+st.subheader("More about these patients", anchor=False)
+ui.show_more(chosen)
 
 with st.expander("How to read this page"):
     st.markdown(
@@ -40,5 +31,11 @@ with st.expander("How to read this page"):
         **The hazard ratio per 10 points**: 0.75 means that of two patients 10 points apart, the
         one with the higher score dies at three quarters of the other's rate. A subgroup's row
         says little alone; the interaction p says whether subgroups differ.
+
+        **Months lived of the first 12**: the mean over the group; somebody alive all the year
+        lived 12.
+
+        **Net benefit** weighs deaths rightly foreseen against false alarms; the more one is
+        willing to act early, the cheaper a false alarm counts.
         """
     )

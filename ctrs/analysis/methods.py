@@ -1,0 +1,77 @@
+"""How each figure was made, in the words of a Methods section."""
+
+from __future__ import annotations
+
+from ctrs import NOTICE, __version__
+from ctrs.analysis.exploratory_cut import PERMUTATIONS, SMALLEST_SHARE
+from ctrs.analysis.selection import Selection
+from ctrs.survival import MIN_GROUP
+from ctrs.survival.bootstrap import REPLICATES
+
+_LANDMARK = "Time zero was the follow-up CT; who died or was lost before it was not counted."
+
+SURVIVAL = (
+    "Overall survival was estimated by Kaplan-Meier with pointwise 95% confidence intervals on the"
+    " log-log scale; groups were compared by the two-sided log-rank test unless one had fewer than"
+    f" {MIN_GROUP} patients. Risk groups are the two sides of the cut-off stored with the model."
+)
+TREATMENT_CLOCK = (
+    "For illustration of guarantee-time bias only, survival was counted from the baseline CT."
+)
+EXPLORATORY = (
+    "Groups were formed by the cut of the score with the largest standardised log-rank statistic,"
+    f" each side holding at least {SMALLEST_SHARE:.0%} of the patients; the p value is corrected"
+    f" for the search by {PERMUTATIONS:,} permutations of the outcomes. Exploratory."
+)
+FOREST = (
+    "Hazard ratios of death per +10 percentage points of predicted 12-month survival are from"
+    " univariable Cox models (Efron's ties) with 95% Wald intervals; interactions were tested by"
+    f" likelihood ratio. No estimate is given for subgroups of fewer than {MIN_GROUP} patients."
+)
+TABLE_ONE = (
+    "Characteristics are given as median (quartiles) or count (share); groups are compared by"
+    " standardised differences among patients whose value is known."
+)
+CALIBRATION = (
+    "Calibration at 12 months was assessed by hazard regression on a restricted cubic spline"
+    " (3 knots) of the complementary log-log of the predicted risk, and by Kaplan-Meier in tenths"
+    " of the prediction; ICI is the mean absolute distance of the smoothed curve from the diagonal."
+)
+AUC = (
+    "Cumulative/dynamic AUC was estimated with inverse probability of censoring weights; 95%"
+    f" intervals are percentiles of {REPLICATES:,} bootstrap replicates."
+)
+DECISION = (
+    "Net benefit at 12 months was estimated over all thresholds of the predicted risk of death,"
+    " with deaths among those acted on counted by Kaplan-Meier, and compared with acting on"
+    " everybody and on nobody."
+)
+COMPARISON = (
+    "CTRS, RECIST 1.1 class and tumour volume change were compared on the same patients from the"
+    " same landmark: Harrell's C-index and the cumulative/dynamic AUC at 12 months, with 95%"
+    f" percentile intervals of the paired differences from {REPLICATES:,} bootstrap replicates."
+)
+RECLASSIFICATION = (
+    "Patients were cross-classified by RECIST 1.1 class and risk group; observed survival at 12"
+    " months is by Kaplan-Meier with log-log 95% intervals."
+)
+TUMOUR_CHANGE = (
+    "Tumour volume change is relative to the baseline CT. Limits of same-day repeatability are"
+    " those of Zhao et al., Radiology 2009 (volume -12% to +13%, diameter -7% to +6%)."
+)
+SWIMMER = "Follow-up of each patient is shown from the follow-up CT to death or last contact."
+PLACEMENT = (
+    "The predicted curve is the mean of the model's members with its 90% interval; it is shown over"
+    " the Kaplan-Meier estimate (95% log-log band) of patients of a reference cohort."
+)
+
+
+def methods(
+    sentence: str, chosen: Selection, model_version: str, *, from_treatment: bool = False
+) -> str:
+    """What was done, to whom, from when on, by which model, and what it must not be used for."""
+    last = chosen.steps[-1]
+    whom = f"Patients: {last.n_patients}, of whom {last.n_events} died ({chosen.words})."
+    zero = TREATMENT_CLOCK if from_treatment else _LANDMARK
+    made = f"Serial CTRS {__version__}, model {model_version}."
+    return f"{sentence} {zero} {whom} {made} {NOTICE}"

@@ -1,0 +1,80 @@
+"""How long a page of statistics takes after a filter: ``python -m tests.benchmarks.bench_cohort``.
+
+1,830 patients, the size of the published cohort. Every page runs as streamlit would run it, and
+seconds are the processor's; the floor is the same app's home page, run before. Behind a question
+of the Cohort page stands what it costs when it is asked.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from streamlit.testing.v1 import AppTest
+
+from ctrs.demo.cohort import read_cohort
+from ctrs.places import demo_cohort
+from ctrs.store import Store
+from ctrs.types import Outcome
+
+N = 1830
+REPEATS = 5
+APP = str(Path(__file__).parents[2] / "app.py")
+
+
+def crowd(store):
+    """The demo cohort again and again under new names, each life a little different."""
+    random = np.random.default_rng(5)
+    rows = read_cohort(demo_cohort())
+    drawn = [rows[i] for i in random.integers(0, len(rows), N)]
+    patients, pairs, scores, responses, outcomes = [], [], [], [], []
+    for number, (patient, pair, score, response, outcome) in enumerate(drawn):
+        name, key = f"BENCH-{number}", f"bench-{number}"
+        patients.append(type(patient)(**vars(patient) | {"patient": name}))
+        pairs.append(type(pair)(**vars(pair) | {"patient": name, "pair_key": key}))
+        months = max(0.05, round(outcome.months + random.normal(0, 0.5), 2))
+        scores.append((key, score))
+        responses.append((key, response))
+        outcomes.append((name, Outcome(months, outcome.event)))
+    store.bulk_load(patients, pairs, scores, responses, outcomes)
+    return scores[0][1].model_version
+
+
+def seconds(run):
+    """Of the processor: the machine may have other things to do."""
+    started = time.process_time()
+    run()
+    return time.process_time() - started
+
+
+def main():
+    os.environ["CTRS_DEMO"] = "off"
+    from ctrs.ui import resources
+
+    store = Store()
+    version = crowd(store)
+    resources.store = lambda: store
+    resources.model_version = lambda: version
+    app = AppTest.from_file(APP, default_timeout=120).run()
+    floor = min(seconds(app.run) for _ in range(REPEATS))
+    print(f"home page {floor:.2f} s")
+    for page in ("5_Cohort", "4_Stable_disease", "6_Comparison"):
+        app.switch_page(f"pages/{page}.py").run()
+        took = []
+        for low in range(41, 41 + REPEATS):  # another filter each time: nothing is in a cache
+            app.slider(key="filter_age").set_value((low, 90))
+            took.append(seconds(app.run))
+        assert not app.exception
+        print(
+            f"{page} after a filter {np.median(took):.2f} s ({np.median(took) / floor:.0f} x home)"
+        )
+    app.switch_page("pages/5_Cohort.py").run()
+    for question in app.segmented_control(key="question").options[1:]:
+        app.segmented_control(key="question").set_value(question)
+        print(
+            f"  {question} {seconds(app.run):.2f} s the first time, {seconds(app.run):.2f} s again"
+        )
+
+
+if __name__ == "__main__":
+    main()
