@@ -7,7 +7,7 @@ import os
 import re
 import time
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -54,9 +54,22 @@ class DiskCache:
 
     def get(self, key: str) -> dict[str, AnyArray] | None:
         """The arrays under this key, or ``None``; a damaged file counts as absent and goes."""
+        return self._get(key, _read)
+
+    def part(self, key: str, names: Iterable[str]) -> dict[str, AnyArray] | None:
+        """Some of the arrays under this key, without reading the others.
+
+        ``None`` if the key is absent or damaged where it was read, or lacks one of ``names``.
+        """
+        wanted = list(names)
+        return self._get(key, lambda path: _read_some(path, wanted))
+
+    def _get(
+        self, key: str, read: Callable[[Path], dict[str, AnyArray] | None]
+    ) -> dict[str, AnyArray] | None:
         path = self._path(key)
         try:
-            arrays = _read(path)
+            arrays = read(path)
         except FileNotFoundError:
             return None
         except _DAMAGED:
@@ -138,6 +151,13 @@ def _read(path: Path) -> dict[str, AnyArray]:
     if not np.array_equal(arrays.pop(_NAMES), _names(arrays)):
         raise ValueError("The file does not hold the arrays that were put in.")
     return arrays
+
+
+def _read_some(path: Path, names: list[str]) -> dict[str, AnyArray] | None:
+    with path.open("rb") as file, NpzFile(file, allow_pickle=False) as stored:
+        if not set(names) <= set(stored.files):
+            return None
+        return {name: stored[name] for name in names}
 
 
 def _touch(path: Path) -> None:

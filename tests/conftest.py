@@ -11,6 +11,7 @@ from ctrs.disk_cache import DiskCache
 from ctrs.model.weights import Card
 from ctrs.store import Store, StoredPair
 from ctrs.types import (
+    STRUCTURES,
     Biomarker,
     Finding,
     Outcome,
@@ -50,6 +51,13 @@ class FixedModel:
         maps[0, 50:54, 40:44, 30:36] = -1.0
         maps[1, 50:54, 40:44, 80:86] = 0.5
         return maps[0], maps[1]
+
+    def maps(self, scan):
+        """A tumour of 4 x 4 x 6 voxels (2.6 ml), and fluid below it."""
+        found = {name: np.zeros(scan.image.shape, np.float32) for name in STRUCTURES}
+        found["tumour"][50:54, 40:44, 80:86] = 1.0
+        found["effusion"][30:34, 60:70, 80:90] = 1.0
+        return found
 
 
 def curve(survival_12m, below=0.11, above=0.12):

@@ -18,7 +18,9 @@ PAGES = {
     "board": "Board",
     "upload": "Upload",
     "patient": "Patient?patient=DEMO-1",
+    "stable_disease": "Stable_disease",
     "cohort": "Cohort",
+    "comparison": "Comparison",
     "model": "Model",
 }
 

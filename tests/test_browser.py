@@ -11,14 +11,18 @@ import pytest
 from ctrs import places
 from ctrs.assess import Workshop, assess
 from ctrs.config import Config, IntakeConfig
+from ctrs.demo.cohort import load_cohort
 from ctrs.ingest import read_scan
 from ctrs.model.ensemble import load_ensemble
+from ctrs.store import Store
 from ctrs.trial.dicom import write_series
 from ctrs.ui.frame import NOTICE, PAGES
 from tests.server import CHROMIUM, CHROMIUM_FLAGS, running_app
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
+
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CTRS_TEST_DATA", ROOT.parent / "shared" / "data")) / "ct"
@@ -33,7 +37,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    with running_app(tmp_path_factory.mktemp("app"), CTRS_DEMO="off") as address:
+    home = tmp_path_factory.mktemp("app")
+    with Store(home / "ctrs.duckdb") as store:
+        load_cohort(store, places.demo_cohort())
+    with running_app(home, CTRS_DEMO="off") as address:
         yield address
 
 
@@ -56,6 +63,25 @@ def test_every_address_opens_inside_the_frame_and_asks_nobody_else(page, url, fi
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     expect(page.get_by_text("Page not found")).to_have_count(0)
     expect(page.get_by_test_id("stException")).to_have_count(0)
+    elsewhere = [asked for asked in page.asked if not asked.startswith((url, "data:", "blob:"))]
+    assert elsewhere == []
+
+
+def test_a_figure_is_saved_by_the_browser_alone_with_the_notice_in_it(page, url):
+    page.goto(f"{url}/Stable_disease")
+    page.wait_for_selector(IDLE, timeout=120_000)
+    page.get_by_role("button", name="Take along").first.click(timeout=60_000)
+    page.get_by_text("SVG", exact=True).first.click(timeout=60_000)
+    page.keyboard.press("Escape")
+    camera = page.locator(".modebar-btn").first
+    camera.wait_for(timeout=60_000)
+    with page.expect_download(timeout=60_000) as download:
+        camera.click()
+    assert download.value.suggested_filename == "ctrs-stable_survival.svg"
+    picture = Path(download.value.path()).read_text()
+    assert picture.startswith("<svg")
+    assert "Not affiliated with the authors" in picture
+    assert "SIM-" not in picture
     elsewhere = [asked for asked in page.asked if not asked.startswith((url, "data:", "blob:"))]
     assert elsewhere == []
 

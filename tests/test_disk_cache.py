@@ -64,6 +64,19 @@ def test_an_unknown_key_is_none(cache):
     assert cache.get("key") is None
 
 
+def test_a_part_is_read_without_the_rest(cache, tmp_path):
+    cache.put("k", {"small": np.arange(3), "large": np.zeros(10**5)})
+    (file,) = (tmp_path / "cache").iterdir()
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1  # in the large one
+    file.write_bytes(damaged)
+    np.testing.assert_array_equal(cache.part("k", ["small"])["small"], np.arange(3))
+    assert cache.part("k", ["small", "other"]) is None
+    assert cache.part("elsewhere", ["small"]) is None
+    assert cache.part("k", ["large"]) is None
+    assert list((tmp_path / "cache").iterdir()) == []  # damaged, and gone
+
+
 def test_putting_again_replaces(cache):
     cache.put("key", {"a": ramp(5), "b": ramp(6)})
     cache.put("key", {"a": ramp(9)})

@@ -11,20 +11,29 @@ ROOT = Path(__file__).parents[1]
 
 # Each room may import only from those before it; a package is one room.
 ORDER = [
-    "__init__", "places", "errors", "types", "config", "kernels", "ingest", "pair", "lungs",
-    "prepare", "slices", "response", "survival", "score",
-    "trial", "model", "disk_cache", "volume_cache", "pseudonym", "store", "assess", "saliency",
-    "figures", "report", "demo", "release", "ui", "doctor", "cli", "__main__",
+    "__init__", "places", "errors", "types", "signed", "measurement", "config", "kernels",
+    "ingest", "pair", "lungs", "prepare", "link", "align", "lesions", "response", "text_table",
+    "survival", "score", "rules", "trial", "model", "disk_cache", "slabs", "volume_cache",
+    "pseudonym", "deidentify", "store", "cohort_import", "assess", "saliency", "what_if",
+    "overlays", "linked", "analysis", "figures", "report", "demo", "release", "ui", "doctor",
+    "cli", "__main__",
 ]  # fmt: skip
 
 # Only there, by the start of the path inside the project. The doctor prints their versions.
 ONLY_IN = {
     "streamlit": ("ctrs/ui/", "pages/", "app.py"),
+    "starlette": ("ctrs/ui/",),
     "torch": ("ctrs/model/", "ctrs/survival/", "ctrs/doctor.py"),
     "torchsurv": ("ctrs/survival/",),
     "monai": ("ctrs/model/",),
     "captum": ("ctrs/model/",),
-    "pydicom": ("ctrs/ingest/dicom.py", "ctrs/trial/dicom.py", "ctrs/doctor.py"),
+    "pydicom": (
+        "ctrs/ingest/dicom.py",
+        "ctrs/trial/dicom.py",
+        "ctrs/deidentify.py",
+        "ctrs/doctor.py",
+    ),
+    "dicognito": ("ctrs/deidentify.py",),
     "duckdb": ("ctrs/store/",),
     "lifelines": ("ctrs/survival/",),
 }

@@ -327,6 +327,7 @@ def test_biomarkers_have_their_structures_and_units():
         assert found[name].unit == "ml"
     assert found["lung_volume"].baseline == pytest.approx(9 * 13 * 21 * 0.027)
     assert found["emphysema"].unit == "share of lung"
+    assert found["muscle"].unit == "cm²"
 
 
 # --- The ensemble ---------------------------------------------------------------------------

@@ -1,43 +1,25 @@
 """Every page, as the script streamlit would run: what does the clinician read?"""
 
 import io
+import json
 from datetime import date
 from pathlib import Path
 
 import pytest
 from conftest import add_patient, chest_hu, chest_volume, make_score
 from dicom_files import ct_series
+from reading import open_page, read
 
 from ctrs import ui
 from ctrs.assess import prepare_cached
 from ctrs.model.weights import read_card
 from ctrs.store import ScanFacts
-from ctrs.types import Outcome, Patient
 from ctrs.ui import messages, resources
 from ctrs.ui.upload import stage
 from ctrs.volume_cache import VolumeCache
 
 ROOT = Path(__file__).parents[1]
 WHO = {"patient_id": "HOSPITAL-4711", "birth_date": "19470311", "sex": "M"}
-
-
-def read(app):
-    """Everything a person would read on the page, without markup."""
-    kinds = (
-        "title", "header", "subheader", "markdown", "caption", "error", "warning", "info",
-        "success", "metric", "text",
-    )  # fmt: skip
-    words = [str(element.value) for kind in kinds for element in getattr(app, kind)]
-    words += [frame.value.to_string() for kind in ("dataframe", "table") for frame in app.get(kind)]
-    return "\n".join(words).replace("\\", "").replace("\u00a0", " ")
-
-
-def open_page(app, page, patient=None):
-    if patient is not None:
-        app.query_params["patient"] = patient
-    app.switch_page(page).run()
-    assert not app.exception
-    return read(app)
 
 
 # --- All pages ------------------------------------------------------------------------------
@@ -98,7 +80,7 @@ def test_the_first_page_that_is_opened_builds_the_demo_once(app, shelf, monkeypa
     monkeypatch.setattr("ctrs.places.demo_cohort", lambda: cohort)
     monkeypatch.setattr(resources, "build_demo", build)
     monkeypatch.setattr(resources, "demo_is_built", lambda store, version: bool(built))
-    open_page(app, "pages/5_Model.py")
+    open_page(app, "pages/8_Model.py")
     open_page(app, "pages/1_Board.py")
     assert built == ["fixed"]
 
@@ -224,21 +206,34 @@ def keep_scans(store, name):
     store.save_pair(pair.pair_key, name, *shas, 84, [])
 
 
-def test_the_viewer_moves_both_scans_and_shows_saliency_only_when_asked(filled, app):
+def test_the_viewer_gets_both_scans_and_saliency_only_when_asked(filled, app):
     keep_scans(filled, "DEMO-AGREES")
-    text = open_page(app, "pages/3_Patient.py", "DEMO-AGREES")
-    assert len(app.get("image")) == 2
-    assert "Slice 28 of 56" in text
-    assert "not a tumour outline" not in text
-    app.slider(key="height").set_value(80).run()
-    assert "Slice 28 of 56" not in read(app)
+    open_page(app, "pages/3_Patient.py", "DEMO-AGREES")
+    scans = told(app)["scans"]
+    assert [scan["ct"]["size"] for scan in scans] == [[90, 70, 56], [90, 70, 56]]
+    assert [scan["saliency"] for scan in scans] == [None, None]
     app.toggle(key="saliency").set_value(True).run()
     assert not app.exception
-    assert "not a tumour outline" in read(app)
-    # The fixed model was moved in rows 50 to 53 of the model's 104: in the middle of the lungs.
-    app.button(key="strongest_0").click().run()
-    assert not app.exception
-    assert 30 <= app.slider(key="height").value <= 70
+    assert all(scan["saliency"]["url"] for scan in told(app)["scans"])
+
+
+def test_the_viewer_is_told_of_lesions_and_a_fact_leads_to_its_place(filled, app):
+    keep_scans(filled, "DEMO-AGREES")
+    text = open_page(app, "pages/3_Patient.py", "DEMO-AGREES")
+    assert "Tumour volume" in text
+    (lesion,) = told(app)["lesions"]
+    # 4 x 4 x 6 voxels of 27 mm3.
+    assert (lesion["name"], lesion["ml"]) == ("L1", [2.59, 2.59])
+    assert told(app)["goto"] is None
+    app.button(key="show_Tumour volume").click().run()
+    assert told(app)["goto"]["at"] == lesion["at"][1]
+    assert told(app)["goto"]["visit"] == 1
+
+
+def told(app):
+    """What the page hands to the viewer in the browser."""
+    (viewer,) = app.get("bidi_component")
+    return json.loads(viewer.proto.json)
 
 
 # --- Upload ---------------------------------------------------------------------------------
@@ -299,7 +294,7 @@ def test_an_uploaded_pair_shows_the_number_that_the_core_computes(app, shelf, tm
     assert "mm between slices" in text
     text = open_page(app, "pages/3_Patient.py", name)
     assert f"{100 * expected.survival_12m:.0f} % ({lower}–{upper})" in text
-    assert len(app.get("image")) == 2
+    assert told(app)["scans"][1]["label"] == "Follow-up CT"
 
 
 def test_identity_in_the_files_is_nowhere_on_the_page_or_in_the_store(app, shelf, tmp_path):
@@ -375,62 +370,11 @@ def test_names_from_a_browser_cannot_leave_the_folder_or_replace_each_other(tmp_
     assert sorted(path.read_bytes() for path in written) == [b"%d" % n for n in range(7)]
 
 
-# --- Cohort ---------------------------------------------------------------------------------
-
-
-def test_the_cohort_says_who_is_shown_who_is_not_and_that_they_are_simulated(filled, app):
-    text = open_page(app, "pages/4_Cohort.py")
-    assert "These patients are simulated" in text
-    # Every ninth of 60 is amber: 0, 9, ... 54 are 7, and 53 are left.
-    assert "Of **60 patients** in this cohort, 53 have a usable score; 7 need caution" in text
-    assert "(53 patients, " in text
-    assert "Log-rank p" in text
-    assert "hazard ratio" in text
-    assert len(app.get("plotly_chart")) == 2
-
-
-def test_filters_cross_and_are_said_in_words(filled, app):
-    open_page(app, "pages/4_Cohort.py")
-    app.multiselect(key="filter_recist").set_value(["SD"])
-    app.multiselect(key="filter_sex").set_value(["female"]).run()
-    text = read(app)
-    assert "RECIST: SD; Sex: female" in text
-    assert "Not tested: a group has fewer than 10 patients" in text
-    assert "Log-rank p" not in text
-    assert not app.exception
-
-
-def test_a_filter_that_nobody_passes_says_so(filled, app):
-    filled.save_patient(Patient(patient="SIM-001", cohort="demo", pd_l1="1-49%", sex="female"))
-    open_page(app, "pages/4_Cohort.py")
-    app.multiselect(key="filter_pd_l1").set_value(["1-49%"])
-    app.multiselect(key="filter_sex").set_value(["male"]).run()
-    assert "No patient passes these filters (n = 0)" in read(app)
-    assert not app.exception
-
-
-def test_one_patient_is_a_curve_without_a_test(filled, app):
-    filled.save_patient(Patient(patient="SIM-001", cohort="demo", pd_l1="1-49%"))
-    open_page(app, "pages/4_Cohort.py")
-    app.multiselect(key="filter_pd_l1").set_value(["1-49%"]).run()
-    assert "one risk group only" in read(app)
-    assert not app.exception
-
-
-def test_a_cohort_in_which_nobody_died_is_explained(filled, app):
-    for number in range(60):
-        filled.save_outcome(f"SIM-{number:03d}", Outcome(20.0 + number / 10, False))
-    text = open_page(app, "pages/4_Cohort.py")
-    assert "Not tested:" in text
-    assert "No hazard ratio:" in text
-    assert "not reached" in text
-
-
 # --- Model ----------------------------------------------------------------------------------
 
 
 def test_the_model_page_reads_the_card_and_the_limits(app):
-    text = open_page(app, "pages/5_Model.py")
+    text = open_page(app, "pages/8_Model.py")
     assert "600 simulated patients" in text
     assert "C-index: CTRS" in text
     assert "0.712" in text

@@ -1,5 +1,6 @@
 """Scans on disk: the same content under the same name, and nobody's identity."""
 
+import gzip
 from dataclasses import replace
 from datetime import date
 
@@ -76,3 +77,27 @@ def test_two_volumes_do_not_mix_and_one_can_be_forgotten(cache):
     cache.delete(first.sha256)
     assert cache.get(first.sha256) is None
     np.testing.assert_array_equal(cache.get(second.sha256).hu, np.rint(second.hu))
+
+
+def test_its_grid_is_known_without_its_voxels(cache):
+    volume = make_volume()
+    cache.put(volume)
+    grid = cache.grid(volume.sha256)
+    assert (grid.shape, grid.spacing) == ((4, 5, 6), volume.spacing)
+    assert (grid.origin, grid.direction) == (volume.origin, volume.direction)
+    assert cache.grid("0" * 64) is None
+
+
+def test_a_slab_holds_the_voxels_in_whole_hu(cache):
+    volume = make_volume()
+    cache.put(volume)
+    voxels = np.frombuffer(gzip.decompress(cache.slab(volume.sha256, 0)), "<i2")
+    np.testing.assert_array_equal(voxels, np.rint(volume.hu).astype(int).ravel())
+    assert cache.slab(volume.sha256, 1) is None
+    assert cache.slab("0" * 64, 0) is None
+
+
+def test_what_an_older_version_kept_counts_as_absent(cache, tmp_path):
+    DiskCache(tmp_path, 10**7).put("a" * 64, {"voxels": np.zeros((2, 2, 2))})
+    assert cache.get("a" * 64) is None
+    assert cache.grid("a" * 64) is None

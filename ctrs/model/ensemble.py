@@ -39,6 +39,7 @@ BIOMARKERS = {
     "pleural_effusion": ("effusion_ml", "ml"),
     "lung_volume": ("lung_ml", "ml"),
     "emphysema": ("emphysema_share", "share of lung"),
+    "muscle": ("muscle_cm2", "cm²"),
 }
 NEW_TUMOURS = "new_tumour_volume"  # candidates
 

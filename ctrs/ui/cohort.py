@@ -2,197 +2,215 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ctrs.demo.cohort import DEMO_COHORT
+from ctrs.analysis import (
+    ExploratoryCut,
+    best_cut,
+    from_treatment_start,
+    guarantee_time,
+    methods,
+    predicted_and_observed,
+    split_at,
+    table_one,
+    useful_range,
+)
 from ctrs.errors import TooFewPatients
-from ctrs.figures import forest_figure, survival_figure
-from ctrs.store import CohortCounts
+from ctrs.figures import (
+    auc_figure,
+    auc_table,
+    calibration_figure,
+    calibration_table,
+    decision_figure,
+    decision_table,
+    forest_figure,
+    forest_table,
+)
 from ctrs.survival import (
     MIN_SUBGROUP,
-    SUBGROUPS,
+    Calibration,
+    DecisionCurve,
+    Estimate,
+    bootstrap_estimates,
+    brier_at,
+    calibration_at,
+    decision_curve,
     hazard_ratio,
     kaplan_meier,
-    landmark_cohort,
-    log_rank,
     split_by_risk,
     subgroup_hazard_ratios,
     survival_at,
+    uno_c,
 )
-from ctrs.types import Cohort, HazardRatio, SurvivalCurve
+from ctrs.types import Cohort, HazardRatio
 from ctrs.ui import messages, resources
-from ctrs.ui.board import BOARDS
-from ctrs.ui.charts import show_figure
+from ctrs.ui.charts import Exhibit, as_csv, show_exhibit
+from ctrs.ui.choosing import Chosen
+from ctrs.ui.survival import chance_words, difference_words, show_curves
 
-TICKS = (0, 6, 12, 18, 24, 30, 36)
-_FACTORS = {name: heading for name, heading in SUBGROUPS.items() if name != "age"}
+AT = 12.0  # months
+AUC_MONTHS = (6.0, 12.0, 18.0, 24.0)
 
-
-# --- Whom to look at ------------------------------------------------------------------------
-
-
-def choose_cohort() -> tuple[str, pd.DataFrame]:
-    """A cohort's name and table; without any, say how to get one and stop."""
-    names = [name for name in resources.store().cohorts() if name not in BOARDS]
-    if not names:
-        st.info("There is no cohort yet. Build the simulated one with `python -m ctrs demo`.")
-        st.stop()
-    names.sort(key=lambda name: name != DEMO_COHORT)
-    left, right = st.columns([1, 2], vertical_alignment="bottom")
-    name = left.selectbox("Cohort", names, format_func=_cohort_words, key="cohort")
-    amber = right.toggle("Include scores that need caution (amber)", key="include_amber")
-    if name == DEMO_COHORT:
-        st.warning(
-            "**These patients are simulated.** Nothing on this page is evidence about people.",
-            icon=":material/science:",
-        )
-    table = resources.store().cohort_table(name, resources.model_version(), include_amber=amber)
-    return name, table
-
-
-def _cohort_words(name: str) -> str:
-    return f"{name} (simulated)" if name == DEMO_COHORT else name
-
-
-def show_denominators(name: str) -> None:
-    """How many patients there are, and where those went that the figures leave out."""
-    counts: CohortCounts = resources.store().cohort_counts(name, resources.model_version())
-    amber = "included" if st.session_state.get("include_amber") else "left out"
-    st.markdown(
-        f"Of **{messages.patients(counts.patients)}** in this cohort, {counts.green} have a usable"
-        f" score; {counts.amber} need caution ({amber}); {counts.red} are not assessable and"
-        f" {counts.refused} could not be read (both left out); {counts.without_outcome} have no"
-        " known outcome (left out)."
-    )
-
-
-def filters(name: str, table: pd.DataFrame) -> Cohort:
-    """The patients that pass all filters; says in words which, and how many."""
-    landmark, before = landmark_cohort(table, name)
-    kept, words = landmark.table, []
-    with st.expander("Filters", expanded=True):
-        columns = st.columns(len(_FACTORS) + 1)
-        for column, (factor, heading) in zip(columns, _FACTORS.items(), strict=False):
-            with column:
-                levels = _pick_levels(landmark.table, factor, heading)
-            if levels:
-                kept = kept[kept[factor].isin(levels)]
-                words.append(f"{heading}: {' or '.join(levels)}")
-        with columns[-1]:
-            ages = _pick_ages(landmark.table)
-        if ages:
-            kept = kept[kept["age"].between(*ages)]
-            words.append(f"age {ages[0]} to {ages[1]}")
-    who = messages.literal("; ".join(words)) if words else "all patients"
-    n = messages.patients(len(kept), int(kept["event"].sum()))
-    lost = f" {messages.patients(before)} died or were lost before it." if before else ""
-    st.markdown(f"Shown: **{who}** ({n}). Time zero is the follow-up CT.{lost}")
-    return Cohort(name, kept)
-
-
-def _pick_levels(table: pd.DataFrame, factor: str, heading: str) -> list[str]:
-    levels = sorted(table[factor].astype(str).unique())
-    return st.multiselect(heading, levels, key=f"filter_{factor}", placeholder="All")
-
-
-def _pick_ages(table: pd.DataFrame) -> tuple[int, int] | None:
-    known = table["age"].dropna()
-    if known.empty or known.min() == known.max():
-        return None
-    low, high = int(known.min()), math.ceil(known.max())
-    ages: tuple[int, int] = st.slider("Age", low, high, (low, high), key="filter_age")
-    return None if ages == (low, high) else ages
+FOLLOW_UP, TREATMENT = "Follow-up CT", "Start of treatment"
+CUT_OFF, BEST_CUT = "Cut-off of the model", "Best cut on these patients"
 
 
 # --- Curves ---------------------------------------------------------------------------------
 
 
-def show_survival(cohort: Cohort) -> list[SurvivalCurve]:
-    """Kaplan-Meier by risk group with the number at risk; says so where nobody is left."""
-    if cohort.table.empty:
-        st.info("No patient passes these filters (n = 0). Widen the filters.")
-        st.stop()
+def show_survival(chosen: Chosen) -> None:
+    """Kaplan-Meier by risk group; by another cut or clock on request, with a warning."""
+    left, right = st.columns(2)
+    by = left.segmented_control(
+        "Groups by", [CUT_OFF, BEST_CUT], default=CUT_OFF, required=True, key="groups_by"
+    )
+    clock = right.segmented_control(
+        "Time zero", [FOLLOW_UP, TREATMENT], default=FOLLOW_UP, required=True, key="clock"
+    )
+    groups, difference = _risk_groups(chosen.cohort)
+    exploratory = by == BEST_CUT
+    if exploratory:
+        groups, difference = _cut_groups(chosen.cohort) or (groups, difference)
+        exploratory = groups[0].name.startswith("Score")
+    from_treatment = clock == TREATMENT
+    if from_treatment:
+        _show_guarantee_time(groups)
+        groups = [from_treatment_start(group) for group in groups]
+        groups = [group for group in groups if len(group.table)]
+        if not groups:
+            st.info("The days between the scans are not known for these patients.")
+            return
+    show_curves(
+        chosen,
+        groups,
+        "survival",
+        difference,
+        exploratory=exploratory,
+        from_treatment=from_treatment,
+    )
+
+
+def _risk_groups(cohort: Cohort) -> tuple[list[Cohort], str]:
     groups = split_by_risk(cohort)
-    curves = [kaplan_meier(group) for group in groups]
-    figure = survival_figure(groups, curves, TICKS)
-    show_figure(figure, "survival", "; ".join(map(_curve_words, curves)))
-    st.markdown(f"**Do the groups differ?** {_difference(groups)}")
-    st.table(_table(groups, curves), border="horizontal")
-    return curves
+    return groups, difference_words(groups)
 
 
-def _curve_words(curve: SurvivalCurve) -> str:
-    n = messages.patients(curve.n_patients, curve.n_events)
-    return f"{curve.label}: {n}, median survival {messages.months(curve.median_months)}"
+@st.cache_data(max_entries=64, show_spinner="Trying all cuts on 5,000 shuffled cohorts…")
+def _best_cut(name: str, table: pd.DataFrame) -> ExploratoryCut:
+    return best_cut(Cohort(name, table))
 
 
-def _difference(groups: Sequence[Cohort]) -> str:
-    if len(groups) < 2:
-        return "There is one risk group only: nothing to compare."
-    small = [group for group in groups if len(group.table) < MIN_SUBGROUP]
-    if small:
-        sizes = ", ".join(f"{group.name.lower()} n = {len(group.table)}" for group in small)
-        return f"Not tested: a group has fewer than {MIN_SUBGROUP} patients ({sizes})."
+def _cut_groups(cohort: Cohort) -> tuple[list[Cohort], str] | None:
     try:
-        test = log_rank(groups)
+        found = _best_cut(cohort.name, cohort.table)
     except TooFewPatients as error:
-        return f"Not tested: {messages.literal(error.what)}"
-    sizes = " and ".join(str(len(group.table)) for group in groups)
-    return f"Log-rank {messages.p_value(test.p_value)} ({sizes} patients)."
+        st.info(
+            f"No cut can be searched for: {messages.literal(error.what)} Shown: the cut-off of the"
+            " model."
+        )
+        return None
+    st.warning(
+        "**Exploratory.** This cut was chosen because it separates these very patients best. It"
+        " will separate the next patients less well, and is no risk group.",
+        icon=":material/science:",
+    )
+    words = (
+        f"p corrected for the search over {found.n_tried} cuts:"
+        f" **{messages.p_value(found.p_corrected)}** (exploratory)."
+    )
+    return split_at(cohort, found.cut), words
 
 
-def _table(groups: Sequence[Cohort], curves: Sequence[SurvivalCurve]) -> pd.DataFrame:
-    rows = {}
-    for group, curve in zip(groups, curves, strict=True):
-        year = survival_at(curve, group, 12)
-        low, high = (messages.months(bound) for bound in curve.median_interval)
-        rows[curve.label] = {
-            "Patients": str(curve.n_patients),
-            "Deaths": str(curve.n_events),
-            "Median survival (95 %)": f"{messages.months(curve.median_months)} ({low} to {high})",
-            "Alive at 12 months (95 %)": _share(year.survival, year.lower, year.upper),
-            "At risk at 12 months": str(year.at_risk),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
+def _show_guarantee_time(groups: Sequence[Cohort]) -> None:
+    gifts = "".join(
+        f"\n- {one.label}: **{messages.percent(one.from_start.survival)}** alive 12 months after"
+        f" the start, **{messages.percent(one.from_follow_up.survival)}** 12 months after the"
+        f" follow-up CT; {100 * (one.from_start.survival - one.from_follow_up.survival):+.0f}"
+        f" points are a gift of the clock (median {messages.months(one.months)})"
+        for one in guarantee_time(groups)
+        if not math.isnan(one.from_start.survival + one.from_follow_up.survival)
+    )
+    st.error(
+        "**This clock is biased (guarantee time).** Whoever has a score lived to have the second"
+        " scan: in the months before it nobody here could die, and who did die is not here. All"
+        f" survival below is too good. On these patients:\n{gifts}",
+        icon=":material/timer_off:",
+    )
 
 
-def _share(survival: float, lower: float, upper: float) -> str:
-    if math.isnan(survival):
-        return "not followed that long"
-    if math.isnan(lower) or math.isnan(upper):
-        return f"{messages.percent(survival)} (no interval)"
-    return messages.chance(survival, (lower, upper))
+# --- More about them ------------------------------------------------------------------------
+
+
+@st.fragment(parallel=True)  # some answers take seconds; the page need not wait
+def show_more(chosen: Chosen) -> None:
+    """One further question at a time: each costs some seconds, and nobody reads them all."""
+    picked = st.segmented_control(
+        "What else do you want to know?",
+        list(_QUESTIONS),
+        default=next(iter(_QUESTIONS)),
+        required=True,
+        key="question",
+    )
+    with messages.explained(picked, stop=False):
+        _QUESTIONS[picked](chosen)
+
+
+def _methods(sentence: str, chosen: Chosen) -> str:
+    return methods.methods(sentence, chosen.selection, resources.model_version())
+
+
+def _show_table_one(chosen: Chosen) -> None:
+    table = table_one(split_by_risk(chosen.cohort))
+    shown = table.assign(Level=[messages.level(level) for level in table["Level"]])
+    st.table(shown, border="horizontal", hide_index=True)
+    st.markdown(
+        ":small[Standardised difference: how far the groups are apart, in standard deviations;"
+        " below 0.1 they are alike.]"
+    )
+    st.download_button(
+        "Take the table along (CSV)",
+        as_csv(table, _methods(methods.TABLE_ONE, chosen)),
+        file_name="ctrs-table-one.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="table_one_csv",
+    )
 
 
 # --- Hazard ratios --------------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=64, show_spinner="Fitting the hazard models…")
+@st.cache_data(max_entries=64, show_spinner="Fitting a hazard model in every subgroup…")
 def _hazards(name: str, table: pd.DataFrame) -> tuple[list[HazardRatio], list[HazardRatio]]:
     cohort = Cohort(name, table)
     overall = [hazard_ratio(cohort, adjusted=adjusted) for adjusted in (False, True)]
     return overall, subgroup_hazard_ratios(cohort)
 
 
-def show_hazards(cohort: Cohort) -> list[HazardRatio]:
-    """Hazard ratio per 10 points, unadjusted, adjusted, and by subgroup; empty without deaths."""
-    try:
-        overall, rows = _hazards(cohort.name, cohort.table)
-    except TooFewPatients as error:
-        st.info(f"No hazard ratio: {messages.literal(error.what)} {error.next_step}")
-        return []
-    for row in overall:
-        st.markdown(f"{row.label}: **{_hazard(row)}**")
-    show_figure(forest_figure(rows), "forest", _forest_words(rows))
-    return [*overall, *rows]
+def _show_hazards(chosen: Chosen) -> None:
+    with messages.if_enough("hazard ratio"):
+        overall, rows = _hazards(chosen.name, chosen.table)
+        for row in overall:
+            st.markdown(f"{row.label}: **{hazard_words(row)}**")
+        show_exhibit(
+            Exhibit(
+                "forest",
+                forest_figure(rows),
+                "; ".join(f"{row.label}: {hazard_words(row)}" for row in rows),
+                forest_table([*overall, *rows]),
+                _methods(methods.FOREST, chosen),
+            )
+        )
 
 
-def _hazard(row: HazardRatio) -> str:
+def hazard_words(row: HazardRatio) -> str:
+    """``"hazard ratio 0.75 (95 % 0.66–0.84, p < 0.001; 376 patients, 205 deaths)"``."""
     n = messages.patients(row.n_patients, row.n_events)
     if math.isnan(row.hazard_ratio):
         return f"no estimate ({n})"
@@ -201,49 +219,145 @@ def _hazard(row: HazardRatio) -> str:
     return f"hazard ratio {row.hazard_ratio:.2f} (95 % {interval}{p}; {n})"
 
 
-def _forest_words(rows: Sequence[HazardRatio]) -> str:
-    return "; ".join(f"{row.label}: {_hazard(row)}" for row in rows)
+# --- Are the percentages right --------------------------------------------------------------
 
 
-# --- Taking it along ------------------------------------------------------------------------
+@st.cache_data(max_entries=64, show_spinner="Measuring calibration (the first time some seconds)…")
+def _calibration(name: str, table: pd.DataFrame) -> tuple[Calibration, float, float]:
+    """With the Brier score of the prediction, and of the same prediction for everybody."""
+    columns = table["months"], table["event"], table["survival_12m"]
+    cohort = Cohort(name, table)
+    everybody = survival_at(kaplan_meier(cohort), cohort, AT).survival
+    found = calibration_at(*columns, AT)
+    same = np.full(len(table), everybody)
+    return found, brier_at(*columns, AT), brier_at(*columns[:2], same, AT)
 
 
-def offer_csv(cohort: Cohort, curves: Sequence[SurvivalCurve], rows: Sequence[HazardRatio]) -> None:
-    st.download_button(
-        "Download these figures as a table (CSV, groups only, no patients)",
-        aggregate_csv(cohort, curves, rows),
-        file_name=f"ctrs-{cohort.name}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="download_cohort",
-    )
-
-
-def aggregate_csv(
-    cohort: Cohort, curves: Sequence[SurvivalCurve], rows: Sequence[HazardRatio]
-) -> str:
-    """Survival of each group at each tick, then the hazard ratios; nobody's own months."""
-    groups = {group.name: group for group in split_by_risk(cohort)}
-    lines = [
-        {
-            "what": "survival", "of": curve.label, "months": tick, "estimate": at.survival,
-            "lower_95": at.lower, "upper_95": at.upper, "at_risk": at.at_risk,
-            "patients": curve.n_patients, "deaths": curve.n_events,
+def _show_calibration(chosen: Chosen) -> None:
+    with messages.if_enough("calibration"):
+        found, brier, same = _calibration(chosen.name, chosen.table)
+        st.markdown(
+            f"The percentages are **{100 * found.ici:.0f} points** off on average (ICI"
+            f" {found.ici:.3f}), {100 * found.e_max:.0f} at most. Deaths within 12 months:"
+            f" **{found.observed_to_expected:.2f}** for each one predicted. Brier score"
+            f" {brier:.3f} ({same:.3f} if everybody got the same number; lower is better)."
+        )
+        show_exhibit(
+            Exhibit(
+                "calibration",
+                calibration_figure(found, chosen.table["survival_12m"].tolist()),
+                "; ".join(
+                    f"predicted {messages.percent(group.predicted)}, observed"
+                    f" {chance_words(group.observed, group.lower, group.upper)},"
+                    f" {messages.patients(group.n_patients)}"
+                    for group in found.bins
+                ),
+                calibration_table(found),
+                _methods(methods.CALIBRATION, chosen),
+            )
+        )
+    st.markdown("**At each site**, 12 months after the follow-up CT")
+    rows = {
+        messages.level(one.level): {
+            "Patients": str(one.n_patients),
+            "Deaths": str(one.n_events),
+            "Predicted (mean)": messages.percent(one.predicted),
+            "Observed (95 %)": "fewer than 10 patients" if one.observed is None
+            else chance_words(one.observed.survival, one.observed.lower, one.observed.upper),
         }
-        for curve in curves
-        for tick in TICKS
-        for at in [survival_at(curve, groups[curve.label], tick)]
-    ]  # fmt: skip
-    lines += [
-        {
-            "what": "hazard ratio per +10 points", "of": row.label, "estimate": row.hazard_ratio,
-            "lower_95": row.lower, "upper_95": row.upper, "p": row.p_value,
-            "patients": row.n_patients, "deaths": row.n_events,
-        }
-        for row in rows
-    ]  # fmt: skip
-    text = io.StringIO("# Research use only. Not a medical device.\n")
-    text.seek(0, io.SEEK_END)
-    pd.DataFrame(lines).to_csv(text, index=False, float_format="%.6g")
-    return text.getvalue()
+        for one in predicted_and_observed(chosen.cohort, "site")
+    }  # fmt: skip
+    st.table(pd.DataFrame.from_dict(rows, orient="index"), border="horizontal")
+
+
+# --- The order of the patients --------------------------------------------------------------
+
+
+@st.cache_data(max_entries=64, show_spinner="Drawing 2,000 bootstrap cohorts…")
+def _order(name: str, table: pd.DataFrame) -> tuple[Estimate, float, dict[float, Estimate]]:
+    months, event = table["months"], table["event"]
+    score = {"CTRS": table["survival_12m"]}
+    over_time = {}
+    for at in AUC_MONTHS:
+        try:
+            over_time[at] = bootstrap_estimates(months, event, score, auc_at=at)["CTRS"]
+        except TooFewPatients:
+            continue  # nobody followed that far: the figure ends before
+    harrell = bootstrap_estimates(months, event, score)["CTRS"]
+    return harrell, uno_c(months, event, table["survival_12m"], max(AUC_MONTHS)), over_time
+
+
+def _show_order(chosen: Chosen) -> None:
+    with messages.if_enough("C-index"):
+        if len(chosen.table) < MIN_SUBGROUP:
+            raise TooFewPatients(
+                f"{messages.patients(len(chosen.table))}; at least {MIN_SUBGROUP} are needed.",
+                "Widen the filters.",
+            )
+        harrell, uno, over_time = _order(chosen.name, chosen.table)
+        st.markdown(
+            f"Of two patients, the one with the lower score dies first in"
+            f" **{_of_ten(harrell.estimate)} of 10** pairs: C-index {harrell.estimate:.2f}"
+            f" (95 % {harrell.lower:.2f}–{harrell.upper:.2f}, n = {harrell.n_patients}); with"
+            f" weights for who was lost (Uno, to {max(AUC_MONTHS):g} months) {uno:.2f}."
+        )
+        if over_time:
+            show_exhibit(
+                Exhibit(
+                    "auc",
+                    auc_figure(over_time),
+                    "; ".join(
+                        f"{month:g} months: AUC {one.estimate:.2f} (95 % {one.lower:.2f} to"
+                        f" {one.upper:.2f})"
+                        for month, one in over_time.items()
+                    ),
+                    auc_table(over_time),
+                    _methods(methods.AUC, chosen),
+                )
+            )
+
+
+def _of_ten(share: float) -> str:
+    return f"{10 * share:.1f}"
+
+
+# --- Is it useful ---------------------------------------------------------------------------
+
+
+@st.cache_data(max_entries=64, show_spinner="Weighing benefit against harm…")
+def _decision(table: pd.DataFrame) -> DecisionCurve:
+    return decision_curve(table["months"], table["event"], table["survival_12m"], AT)
+
+
+def _show_decision(chosen: Chosen) -> None:
+    with messages.if_enough("decision curve"):
+        curve = _decision(chosen.table)
+        best = useful_range(curve)
+        st.markdown(
+            "Suppose something were done for patients above some risk of death. "
+            + (
+                "Acting on CTRS does more good than acting on everybody, or on nobody, where one"
+                f" would act from a risk of **{best[0]:.0%} to {best[1]:.0%}**."
+                if best
+                else "Acting on CTRS is nowhere better than acting on everybody or on nobody."
+            )
+        )
+        show_exhibit(
+            Exhibit(
+                "decision",
+                decision_figure(curve),
+                f"Net benefit of acting on CTRS, on everybody and on nobody, {AT:g} months,"
+                f" {messages.patients(curve.n_patients, curve.n_events)}",
+                decision_table(curve),
+                _methods(methods.DECISION, chosen),
+            )
+        )
+
+
+_QUESTIONS: Mapping[str, Callable[[Chosen], None]] = {
+    "Who are they?": _show_table_one,
+    "In whom does it work?": _show_hazards,
+    "Are the percentages right?": _show_calibration,
+    "Is the order right?": _show_order,
+    "Is it useful?": _show_decision,
+}

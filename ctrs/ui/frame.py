@@ -12,8 +12,11 @@ PAGES = {
     "pages/1_Board.py": "Board",
     "pages/2_Upload.py": "Upload",
     "pages/3_Patient.py": "Patient",
-    "pages/4_Cohort.py": "Cohort",
-    "pages/5_Model.py": "Model",
+    "pages/4_Stable_disease.py": "Stable disease",
+    "pages/5_Cohort.py": "Cohort",
+    "pages/6_Comparison.py": "Comparison",
+    "pages/7_Import.py": "Import",
+    "pages/8_Model.py": "Model",
 }
 
 

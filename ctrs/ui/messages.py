@@ -10,13 +10,11 @@ from uuid import uuid4
 
 import streamlit as st
 
-from ctrs.errors import CtrsError, places_of
+from ctrs.errors import CtrsError, TooFewPatients, places_of
+from ctrs.response import VOLUME_NOISE
 from ctrs.types import UNKNOWN, Patient, Recist, ResponseScore, RiskGroup, Zone
 
 logger = logging.getLogger(__name__)
-
-# Same-day repeat scans of one tumour differ by this much, as fractions of its volume (RIDER).
-NOISE = (-0.12, 0.13)
 
 ZONES = {
     Zone.GREEN: ":green[:material/check_circle:] Usable",
@@ -60,6 +58,15 @@ def explained(subject: str, *, stop: bool = True) -> Iterator[None]:
         st.stop()
 
 
+@contextmanager
+def if_enough(what: str) -> Iterator[None]:
+    """Where there are too few patients for ``what``, say so in its place."""
+    try:
+        yield
+    except TooFewPatients as error:
+        st.info(f"No {what}: {literal(error.what)} {literal(error.next_step)}")
+
+
 def show_advice(subject: str, what: str, next_step: str) -> None:
     """What happened, and what the reader can do about it."""
     text = f"**{subject}.** {literal(what)}\n\n**What to do:** {literal(next_step)}"
@@ -100,9 +107,16 @@ def volume_change(fraction: float | None) -> str:
     """``"−4 % (inside noise)"``, ``"+35 %"``, ``"0 % (…)"``, or that nobody measured it."""
     if fraction is None or math.isnan(fraction):
         return "not measured"
+    text = signed_percent(fraction)
+    return f"{text} (inside noise)" if VOLUME_NOISE[0] <= fraction <= VOLUME_NOISE[1] else text
+
+
+def signed_percent(fraction: float) -> str:
+    """``"−24 %"``, or ``"not measured"`` for NaN."""
+    if math.isnan(fraction):
+        return "not measured"
     points = round(100 * fraction)
-    text = f"{points:+d}\u00a0%".replace("-", "−") if points else "0\u00a0%"
-    return f"{text} (inside noise)" if NOISE[0] <= fraction <= NOISE[1] else text
+    return f"{points:+d}\u00a0%".replace("-", "−") if points else "0\u00a0%"
 
 
 def days_between(days: int | None) -> str:
@@ -132,6 +146,11 @@ def patients(n: int, deaths: int | None = None) -> str:
     """``"86 patients, 50 deaths"``."""
     words = _count(n, "patient")
     return words if deaths is None else f"{words}, {_count(deaths, 'death')}"
+
+
+def level(name: str) -> str:
+    """A level of a factor as it reads in a table: ``"≥ 50%"``."""
+    return literal(name.replace(">=", "≥\u00a0"))
 
 
 def clinic(patient: Patient) -> str:

@@ -9,15 +9,12 @@ import streamlit as st
 
 from ctrs import NOTICE
 from ctrs.demo.cohort import DEMO_COHORT
-from ctrs.figures import icon_array, placement_figure, score_strip
 from ctrs.response import discordance, volume_class
 from ctrs.score import measured_change
 from ctrs.store import StoredPair
-from ctrs.survival import kaplan_meier, split_by_risk
-from ctrs.types import Cohort, Patient, Recist, Response, ResponseScore, RiskGroup, Zone
+from ctrs.types import Patient, Recist, Response, ResponseScore, RiskGroup, Zone
 from ctrs.ui import messages, resources
 from ctrs.ui.board import BOARDS
-from ctrs.ui.charts import show_figure
 from ctrs.ui.messages import explained, literal
 
 _FACTS = {
@@ -26,6 +23,7 @@ _FACTS = {
     "pleural_effusion": "Pleural effusion (fluid)",
     "lung_volume": "Lung volume",
     "emphysema": "Emphysema",
+    "muscle": "Muscle of the chest wall",
 }
 
 
@@ -219,63 +217,6 @@ def _fact(baseline: float, follow_up: float, unit: str) -> list[str]:
         return [f"{value:,.{decimals}f}\u00a0ml" for value in (baseline, follow_up)]
     return [f"{messages.percent(value)} {unit.removeprefix('share ')}" for value in
             (baseline, follow_up)]  # fmt: skip
-
-
-# --- Compared to whom -----------------------------------------------------------------------
-
-
-def show_placement(score: ResponseScore) -> None:
-    """The predicted curve over what happened to demo patients of the same risk group."""
-    if score.curve is None or score.risk_group is None:
-        return
-    if score.zone is Zone.AMBER and not st.toggle(
-        "Compare although the number needs caution", key="place_amber"
-    ):
-        st.info("A number that needs caution is not compared with other patients unless asked.")
-        return
-    table = resources.store().cohort_table(DEMO_COHORT, resources.model_version())
-    group = _same_group(table, score.risk_group)
-    curve = kaplan_meier(group) if group else None
-    n = messages.patients(curve.n_patients, curve.n_events) if curve else "no patients"
-    short = f"n = {curve.n_patients}, {curve.n_events} deaths" if curve else ""
-    figure = placement_figure(score.curve, curve, short)
-    show_figure(figure, "placement", _placement_words(score, n))
-    st.markdown(
-        f":small[Grey: what happened to the **simulated** patients of the demo cohort in the same"
-        f" risk group ({score.risk_group.lower()}, {n}). The patient need not follow that curve.]"
-    )
-
-
-def _same_group(table: pd.DataFrame, group: RiskGroup) -> Cohort | None:
-    parts = split_by_risk(Cohort(DEMO_COHORT, table))
-    return next((part for part in parts if part.name == group), None)
-
-
-def _placement_words(score: ResponseScore, n: str) -> str:
-    return (
-        f"Predicted survival of this patient over time, {messages.score_words(score)} at 12 months,"
-        f" over the observed survival of {n} of the same risk group, simulated."
-    )
-
-
-def show_strip(score: ResponseScore) -> None:
-    """Where the number falls among those of the demo cohort."""
-    if score.survival_12m is None or score.interval_90 is None:
-        return
-    table = resources.store().cohort_table(DEMO_COHORT, resources.model_version())
-    scores = table["survival_12m"].tolist()
-    if not scores:
-        return
-    figure = score_strip(scores, score.survival_12m, score.interval_90, score.cut_off)
-    show_figure(figure, "strip", f"{messages.score_words(score)} among the cohort")
-    st.markdown(f":small[Demo cohort, **simulated**, n = {len(scores)}.]")
-
-
-def show_icons(score: ResponseScore) -> None:
-    """A hundred icons, for talking with a patient."""
-    if score.survival_12m is not None and score.interval_90 is not None:
-        figure = icon_array(score.survival_12m, score.interval_90)
-        show_figure(figure, "icons", f"{messages.score_words(score)} of 100 patients")
 
 
 # --- Taking it along ------------------------------------------------------------------------

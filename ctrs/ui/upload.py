@@ -18,6 +18,7 @@ from ctrs import places
 from ctrs.assess import STAGES, Assessment, Workshop, assess, remember
 from ctrs.errors import CtrsError
 from ctrs.ingest import take_inventory
+from ctrs.ingest.text import technical
 from ctrs.pseudonym import load_key, pseudonym
 from ctrs.response import recist_class
 from ctrs.score import measured_change
@@ -361,10 +362,10 @@ def _series_row(series: Series) -> dict[str, object]:
     return {
         "": used,
         "Why": "; ".join(series.reasons),
-        "Series": header.description,
+        "Series": technical(header.description),
         "Kind": header.modality,
         "Slices": series.shape[0] or len(series.files),
         "Slice distance (mm)": f"{series.spacing[0]:.2f}" if series.accepted else "",
-        "Kernel": header.kernel,
+        "Kernel": technical(header.kernel),
         "Acquired": str(header.acquired_on or "unknown"),
     }

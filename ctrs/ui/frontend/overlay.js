@@ -1,0 +1,141 @@
+// What is drawn over a slice: colours of the saliency, fills, outlines and lesions' names.
+
+import { surface } from "./dom.js";
+import { contour } from "./contour.js";
+import { cut, labelAt } from "./layer.js";
+import { toScreen } from "./geometry.js";
+
+/** @typedef {import("./geometry.js").View} View */
+/** @typedef {import("./nouns.js").Point} Point */
+/** @typedef {import("./volume.js").Volume} Volume */
+/** @typedef {import("./layer.js").Cut} Cut */
+
+// Okabe & Ito's: told apart without seeing red or green.
+export const LOWERED = [230, 159, 0];
+export const RAISED = [86, 180, 233];
+export const TUMOUR = "#ffe14d";
+export const LUNGS = "#7fdbff";
+const FAINT = 0.08; // saliency below this share of the strongest would veil the image
+const HALF = 127.5;
+
+/** @param {number[]} rgb @param {number} alpha  0 to 1 */
+const pixel = ([r, g, b], alpha) => ((Math.round(alpha * 255) << 24) | (b << 16) | (g << 8) | r) >>> 0;
+
+/** The pixel of a saliency of -127 … 127. @param {number} value */
+export function tint(value) {
+  const strength = Math.min(Math.abs(value) / 127, 1);
+  return strength < FAINT ? 0 : pixel(value > 0 ? RAISED : LOWERED, strength);
+}
+
+const FILL = pixel([255, 225, 77], 0.45);
+
+export class Overlay {
+  constructor() {
+    this.small = surface();
+    /** @type {ImageData | null} */
+    this.image = null;
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {View} view @param {Volume} map
+   * @param {number} mm @param {number} opacity */
+  drawSaliency(context, view, map, mm, opacity) {
+    const at = cut(map, view.plane, mm);
+    if (at) this.#spread(context, view, map, at, tint, opacity);
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {View} view @param {Volume} map
+   * @param {number} mm */
+  drawFill(context, view, map, mm) {
+    const at = cut(map, view.plane, mm);
+    if (at) this.#spread(context, view, map, at, (value) => (value >= HALF ? FILL : 0), 1);
+  }
+
+  /** A cut as colours, stretched over the slice. @param {CanvasRenderingContext2D} context
+   * @param {View} view @param {Volume} map @param {Cut} at
+   * @param {(value: number) => number} colour @param {number} opacity */
+  #spread(context, view, map, at, colour, opacity) {
+    const { u, v, flip } = view.plane;
+    const { spacing, origin } = map.source;
+    const image = this.#imageOf(at.width, at.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let row = 0, n = 0; row < at.height; row++) {
+      let out = (flip ? at.height - 1 - row : row) * at.width;
+      for (let column = 0; column < at.width; column++, n++, out++) pixels[out] = colour(at.values[n]);
+    }
+    this.small.putImageData(image, 0, 0);
+    const corner = /** @type {Point} */ ([0, 0, 0]);
+    corner[u] = origin[u] - spacing[u] / 2;
+    corner[v] = origin[v] + (flip ? at.height - 0.5 : -0.5) * spacing[v];
+    const [x, y] = toScreen(view, corner);
+    const [wide, high] = [at.width * spacing[u], at.height * spacing[v]];
+    context.globalAlpha = opacity;
+    context.drawImage(this.small.canvas, x, y, wide * view.scale, high * view.scale);
+    context.globalAlpha = 1;
+  }
+
+  /** @param {number} width @param {number} height */
+  #imageOf(width, height) {
+    if (this.image?.width !== width || this.image.height !== height) {
+      this.small.canvas.width = width;
+      this.small.canvas.height = height;
+      this.image = this.small.createImageData(width, height);
+    }
+    return this.image;
+  }
+}
+
+/** The outline of a map at half its full value. @param {CanvasRenderingContext2D} context
+ * @param {View} view @param {Volume} map @param {number} mm @param {string} colour
+ * @param {number} thickness @returns {{at: Cut, segments: number[]} | null} */
+export function drawOutline(context, view, map, mm, colour, thickness) {
+  const at = cut(map, view.plane, mm);
+  if (!at) return null;
+  const segments = contour(at.values, at.width, at.height, HALF);
+  const { u, v } = view.plane;
+  const { spacing, origin } = map.source;
+  const place = /** @type {Point} */ ([0, 0, 0]);
+  context.beginPath();
+  for (let n = 0; n < segments.length; n += 2) {
+    place[u] = origin[u] + segments[n] * spacing[u];
+    place[v] = origin[v] + segments[n + 1] * spacing[v];
+    const [x, y] = toScreen(view, place);
+    if (n % 4 === 0) context.moveTo(x, y);
+    else context.lineTo(x, y);
+  }
+  context.strokeStyle = colour;
+  context.lineWidth = thickness;
+  context.stroke();
+  return { at, segments };
+}
+
+/** Where the name of each lesion in the slice belongs: right of its outline, by its label.
+ * @param {View} view @param {Volume} labels @param {{at: Cut, segments: number[]}} drawn
+ * @returns {Map<number, [number, number]>} */
+export function namePlaces(view, labels, { at, segments }) {
+  const { u, v } = view.plane;
+  const { spacing, origin } = labels.source;
+  /** @type {Map<number, [number, number]>} */
+  const places = new Map();
+  for (let n = 0; n < segments.length; n += 2) {
+    const [column, row] = [Math.round(segments[n]), Math.round(segments[n + 1])];
+    const label = labelAt(labels, view.plane, at, column, row);
+    if (!label) continue;
+    const place = /** @type {Point} */ ([0, 0, 0]);
+    place[u] = origin[u] + segments[n] * spacing[u];
+    place[v] = origin[v] + segments[n + 1] * spacing[v];
+    const spot = toScreen(view, place);
+    const known = places.get(label);
+    if (!known || spot[0] > known[0]) places.set(label, spot);
+  }
+  return places;
+}
+
+/** Text that can be read on any grey. @param {CanvasRenderingContext2D} context
+ * @param {string} text @param {[number, number]} spot @param {string} colour */
+export function write(context, text, [x, y], colour) {
+  context.lineWidth = 4;
+  context.strokeStyle = "rgba(0, 0, 0, 0.8)";
+  context.strokeText(text, x, y);
+  context.fillStyle = colour;
+  context.fillText(text, x, y);
+}

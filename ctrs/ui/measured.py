@@ -1,0 +1,162 @@
+"""What was measured by hand: kept, listed, and summed up as RECIST does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import dist, isnan
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from ctrs.measurement import MAX_TARGETS, Line, Measurement, recist_sums
+from ctrs.response import recist_class
+from ctrs.store import StoredPair
+from ctrs.types import Recist, Response
+from ctrs.ui import messages, resources
+from ctrs.ui.patient import PatientFile
+from ctrs.ui.scene import NAMES
+
+
+def keep_measurement(pair: StoredPair, drawn: Mapping[str, Any] | None) -> None:
+    """Keep what the viewer hands over; what cannot be a measurement is dropped with a word."""
+    if not drawn:
+        return
+    store = resources.store()
+    known = {one.key: one for one in store.measurements(pair.patient, pair.pair_key)}
+    try:
+        measurement = as_measurement(drawn)
+    except (KeyError, TypeError, ValueError):
+        st.toast("The line could not be kept: draw it again, with two different ends.")
+        return
+    if before := known.get(measurement.key):
+        measurement = replace(measurement, target=before.target, node=before.node)
+    store.save_measurement(pair.patient, pair.pair_key, measurement)
+
+
+def as_measurement(drawn: Mapping[str, Any]) -> Measurement:
+    """What a browser sent, as a measurement.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is none.
+    """
+    return Measurement(
+        key=str(drawn["key"])[:40],
+        lesion=str(drawn["lesion"])[:20],
+        visit=int(drawn["visit"]),
+        plane=str(drawn["plane"]),
+        lines=tuple(_line(line) for line in drawn["lines"]),
+        made_by=_reader(),
+    )
+
+
+def _line(ends: Sequence[Sequence[float]]) -> Line:
+    (x, y, z), (x_2, y_2, z_2) = ends
+    return (float(x), float(y), float(z)), (float(x_2), float(y_2), float(z_2))
+
+
+def _reader() -> str:
+    """Who is logged in; where nobody logs in, the store writes down the account."""
+    return str(st.user.get("email") or "")
+
+
+def forget_measurement(pair: StoredPair, key: str | None) -> None:
+    if key:
+        resources.store().delete_measurement(pair.patient, str(key))
+
+
+def keep_offset(pair: StoredPair, offset: Sequence[float] | None) -> None:
+    """Remember how far the follow-up was moved by hand."""
+    if offset and len(offset) == 3 and dist(offset, (0, 0, 0)) < 1000:
+        x, y, z = (float(mm) for mm in offset)
+        resources.store().save_link(pair.patient, pair.pair_key, (x, y, z))
+
+
+def show_measured(file: PatientFile, measured: Sequence[Measurement]) -> None:
+    """The measurements over both scans, and which of them are targets."""
+    if file.pair is None or not measured:
+        return
+    st.markdown("**Measured by hand**")
+    st.table(measured_table(measured), border="horizontal")
+    names = sorted({one.lesion for one in measured})
+    left, right = st.columns(2)
+    left.multiselect(
+        "Targets (RECIST 1.1, at most two an organ)",
+        names,
+        [name for name in names if any(m.target for m in measured if m.lesion == name)],
+        max_selections=MAX_TARGETS,
+        key="targets",
+        on_change=_mark,
+        args=(file.pair, "targets", "target"),
+    )
+    right.multiselect(
+        "Lymph nodes (count by their short axis)",
+        names,
+        [name for name in names if any(m.node for m in measured if m.lesion == name)],
+        key="nodes",
+        on_change=_mark,
+        args=(file.pair, "nodes", "node"),
+    )
+    _offer_sums(file, file.pair, measured)
+
+
+def measured_table(measured: Sequence[Measurement]) -> pd.DataFrame:
+    """One row a lesion: both diameters at both scans, the change of what counts, and by whom."""
+    rows = {}
+    for name in sorted({one.lesion for one in measured}):
+        found = {one.visit: one for one in measured if one.lesion == name}
+        both = [found.get(visit) for visit in (0, 1)]
+        change = "–"
+        if both[0] and both[1]:
+            change = messages.signed_percent(both[1].recist_mm / both[0].recist_mm - 1)
+        by = ", ".join(sorted({one.made_by for one in found.values()}))
+        rows[name] = [*(_words(one) for one in both), change, by]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*NAMES, "Change", "By"])
+
+
+def _words(drawn: Measurement | None) -> str:
+    if drawn is None:
+        return "not measured"
+    short = "" if drawn.short_mm is None else f" × {drawn.short_mm:.1f}"
+    return f"{drawn.long_mm:.1f}{short} mm"
+
+
+def _mark(pair: StoredPair, widget: str, trait: str) -> None:
+    chosen = st.session_state[widget]
+    store = resources.store()
+    for one in store.measurements(pair.patient, pair.pair_key):
+        wanted = one.lesion in chosen
+        if getattr(one, trait) != wanted:
+            marked: dict[str, Any] = {trait: wanted}
+            store.save_measurement(pair.patient, pair.pair_key, replace(one, **marked))
+
+
+def _offer_sums(file: PatientFile, pair: StoredPair, measured: Sequence[Measurement]) -> None:
+    sums = recist_sums(measured)
+    if not any(one.target for one in measured):
+        return
+    if any(isnan(mm) for mm in sums):
+        st.info("A target is not measured in both scans, or a node lacks its short axis.")
+        return
+    recist = recist_class(*sums)
+    st.markdown(
+        f"Sum of the targets: **{sums[0]:.1f} → {sums[1]:.1f} mm**, by the targets alone"
+        f" **{messages.RECIST[recist]}**"
+    )
+    st.button(
+        "Use these sums as the conventional reading",
+        key="use_sums",
+        on_click=_use,
+        args=(file, pair, sums),
+    )
+
+
+def _use(file: PatientFile, pair: StoredPair, sums: tuple[float, float]) -> None:
+    """New lesions and the volume stay as they were read."""
+    before = file.response
+    new = before.new_lesions if before else 0
+    change = before.volume_change if before else float("nan")
+    recist: Recist = recist_class(*sums, new_lesions=new)
+    resources.store().save_response(pair.pair_key, Response(recist, *sums, new, change))
+    resources.store().audit("read targets", pair.patient, f"{sums[0]:.1f} -> {sums[1]:.1f} mm")

@@ -1,0 +1,131 @@
+"""What the viewer hands over, and what the page makes of it."""
+
+from types import SimpleNamespace
+
+import pytest
+from conftest import biomarkers
+
+from ctrs.lesions import Lesion, PairedLesion
+from ctrs.measurement import Measurement
+from ctrs.store import StoredPair
+from ctrs.types import Biomarker
+from ctrs.ui import resources
+from ctrs.ui.changes import changes_of
+from ctrs.ui.measured import (
+    as_measurement,
+    forget_measurement,
+    keep_measurement,
+    keep_offset,
+    measured_table,
+)
+
+SENT = {"key": "k", "lesion": "L1", "visit": 1, "plane": "sagittal",
+        "lines": [[[0, 0, 0], [3, 4, 0]]]}  # fmt: skip
+PAIR = StoredPair("k1", "P-ANNA", "b", "f", 84)
+
+
+@pytest.fixture
+def store(shelf):
+    shelf.save_pair("k1", "P-ANNA", "b", "f", 84, ())
+    return shelf
+
+
+def test_a_line_from_the_browser_is_measured_here(store):
+    keep_measurement(PAIR, SENT)
+    (kept,) = store.measurements("P-ANNA", "k1")
+    assert kept.long_mm == pytest.approx(5.0)
+    assert (kept.lesion, kept.visit, kept.plane) == ("L1", 1, "sagittal")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"visit": 2}, {"plane": "oblique"}, {"lines": []}, {"lines": [[[0, 0], [1, 1]]]},
+        {"lines": [[[0, 0, 0], ["x", 1, 1]]]}, {"lines": None}, {"visit": "first"},
+        {"lines": [[[0, 0, 0], [float("nan"), 1, 1]]]},
+    ],
+)  # fmt: skip
+def test_what_is_no_line_is_not_kept(store, change):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        as_measurement(SENT | change)
+    keep_measurement(PAIR, SENT | change)
+    assert store.measurements("P-ANNA", "k1") == []
+
+
+def test_drawn_anew_a_target_stays_a_target(store):
+    store.save_measurement("P-ANNA", "k1", as_measurement(SENT))
+    marked = Measurement("k", "L1", 1, "axial", as_measurement(SENT).lines, target=True, node=True)
+    store.save_measurement("P-ANNA", "k1", marked)
+    keep_measurement(PAIR, SENT | {"lines": [[[0, 0, 0], [6, 8, 0]]]})
+    (kept,) = store.measurements("P-ANNA", "k1")
+    assert (kept.long_mm, kept.target, kept.node) == (10.0, True, True)
+
+
+def test_nothing_handed_over_changes_nothing(store):
+    keep_measurement(PAIR, None)
+    forget_measurement(PAIR, None)
+    keep_offset(PAIR, None)
+    keep_offset(PAIR, [1e9, 0, 0])
+    assert resources.store().link("P-ANNA", "k1") is None
+    keep_offset(PAIR, [1, -2.5, 3])
+    assert resources.store().link("P-ANNA", "k1") == (1.0, -2.5, 3.0)
+
+
+def test_the_table_has_a_lesion_a_row_over_both_scans():
+    lines = as_measurement(SENT).lines
+    across = (((0.0, 0.0, 0.0), (-2.4, 1.8, 0.0)),)
+    table = measured_table([
+        Measurement("a", "L1", 0, "axial", lines + across, made_by="anna"),
+        Measurement("b", "L1", 1, "axial", (((0.0, 0.0, 0.0), (0.0, 0.0, 4.0)),), made_by="bert"),
+        Measurement("c", "M1", 1, "axial", lines, made_by="anna"),
+    ])  # fmt: skip
+    assert table.loc["L1"].tolist() == ["5.0 × 3.0 mm", "4.0 mm", "−20\u00a0%", "anna, bert"]
+    assert table.loc["M1"].tolist() == ["not measured", "5.0 mm", "–", "anna"]
+
+
+def scene(*lesions, places=({}, {})):
+    outlines = tuple(SimpleNamespace(places=found) for found in places)
+    return SimpleNamespace(pair=PAIR, lesions=list(lesions), outlines=outlines)
+
+
+def file(**more):
+    return SimpleNamespace(score=SimpleNamespace(biomarkers=biomarkers(20.0, 21.0) | more))
+
+
+KNOWN = PairedLesion("L1", Lesion(1, (1.0, 2.0, 3.0), 9.0), Lesion(1, (4.0, 5.0, 6.0), 8.0))
+GONE = PairedLesion("L1", Lesion(1, (1.0, 2.0, 3.0), 9.0), None)
+NEW = PairedLesion("L2", None, Lesion(2, (7.0, 8.0, 9.0), 1.0))
+
+
+def test_every_fact_says_whether_it_is_more_than_noise_and_where_to_look():
+    fact, *_ = changes_of(file(), scene(KNOWN))
+    assert (fact.name, fact.baseline, fact.follow_up) == (
+        "Tumour volume",
+        "20.0\u00a0ml",
+        "21.0\u00a0ml",
+    )
+    assert fact.change == "+5\u00a0% (inside noise)"
+    assert (fact.visit, fact.at_mm) == (1, (4.0, 5.0, 6.0))
+
+
+def test_a_tumour_that_is_gone_is_shown_where_it_was():
+    fact, *_ = changes_of(file(), scene(GONE))
+    assert (fact.visit, fact.at_mm) == (0, (1.0, 2.0, 3.0))
+
+
+def test_new_lesions_are_candidates_and_named():
+    found = {row.name: row for row in changes_of(
+        file(new_tumour_volume=Biomarker(0.0, 1.0, "ml")), scene(KNOWN, NEW))}  # fmt: skip
+    row = found["New lesions (candidates)"]
+    assert (row.change, row.at_mm) == ("L2", (7.0, 8.0, 9.0))
+    none = changes_of(file(new_tumour_volume=Biomarker(0.0, 0.0, "ml")), scene(KNOWN))
+    assert "New lesions (candidates)" not in [row.name for row in none]
+
+
+def test_what_was_not_there_before_has_no_percentage():
+    places = {"lung_volume": (1.0, 1.0, 1.0)}, {"pleural_effusion": (2.0, 2.0, 2.0)}
+    found = {row.name: row for row in changes_of(file(), scene(KNOWN, places=places))}
+    assert found["Pleural effusion"].change == "not there before"
+    assert found["Pleural effusion"].at_mm == (2.0, 2.0, 2.0)
+    assert (found["Lung volume"].visit, found["Lung volume"].at_mm) == (0, (1.0, 1.0, 1.0))
+    assert found["Lung volume"].change == "−4\u00a0%"  # 4210 to 4055 ml

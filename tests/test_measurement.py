@@ -1,0 +1,66 @@
+"""Lines in mm, diameters at right angles, and sums that are not quietly too small."""
+
+from math import isnan, nan
+
+import pytest
+
+from ctrs.measurement import Measurement, recist_sums
+
+FLAT = ((10.0, 20.0, 5.0), (13.0, 24.0, 5.0))  # 3-4-5
+ACROSS = ((10.0, 24.0, 5.0), (12.4, 22.2, 5.0))  # (2.4, -1.8): 3 mm, at right angles to (3, 4)
+
+
+def drawn(lesion="L1", visit=0, lines=(FLAT,), **how):
+    return Measurement(f"{lesion}{visit}", lesion, visit, "axial", tuple(lines), **how)
+
+
+def test_lengths_are_in_space():
+    assert drawn().long_mm == pytest.approx(5.0)
+    assert drawn().short_mm is None
+    steep = drawn(lines=[((0.0, 0.0, 0.0), (2.0, 3.0, 6.0))])
+    assert steep.long_mm == pytest.approx(7.0)
+
+
+def test_the_longer_diameter_is_the_longest_whichever_was_drawn_first():
+    for lines in ((FLAT, ACROSS), (ACROSS, FLAT)):
+        assert (drawn(lines=lines).long_mm, drawn(lines=lines).short_mm) == pytest.approx((5, 3))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        (FLAT, ACROSS, FLAT),
+        ((FLAT[0], FLAT[0]),),  # no length
+        ((FLAT[0], (nan, 0.0, 0.0)),),
+        ((FLAT[0], (float("inf"), 0.0, 0.0)),),
+        (FLAT, ((0.0, 0.0, 5.0), (3.0, 5.0, 5.0))),  # nearly parallel
+    ],
+)
+def test_what_is_no_measurement_is_refused(lines):
+    with pytest.raises(ValueError, match=r"line|diameter"):
+        drawn(lines=lines)
+
+
+def test_a_node_counts_by_its_short_axis():
+    assert drawn(lines=(FLAT, ACROSS), node=True).recist_mm == pytest.approx(3.0)
+    assert isnan(drawn(node=True).recist_mm)
+    assert drawn(lines=(FLAT, ACROSS)).recist_mm == pytest.approx(5.0)
+
+
+def test_sums_are_of_targets_measured_in_both_scans():
+    pair = [drawn(target=True), drawn(visit=1, lines=(FLAT, ACROSS), node=True, target=True)]
+    other = [drawn("L2", 0), drawn("L2", 1)]
+    assert recist_sums(pair + other) == pytest.approx((5.0, 3.0))
+
+
+def test_a_target_that_is_missing_in_one_scan_leaves_no_sum_there():
+    before, after = recist_sums([drawn(target=True), drawn(visit=1, target=True),
+                                 drawn("L2", 0, target=True)])  # fmt: skip
+    assert before == pytest.approx(10.0)
+    assert isnan(after)
+
+
+def test_without_targets_there_is_no_sum():
+    assert all(isnan(mm) for mm in recist_sums([drawn(), drawn(visit=1)]))
+    assert all(isnan(mm) for mm in recist_sums([]))
