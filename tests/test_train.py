@@ -8,11 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ctrs.errors import InputRejected
 from ctrs.model import perceive as perceive_module
 from ctrs.model import train as train_module
-from ctrs.model.ensemble import TWELVE, Ensemble, SeenPair, calibrate, load_ensemble
+from ctrs.model.ensemble import (
+    TWELVE,
+    Ensemble,
+    SeenPair,
+    calibrate,
+    load_ensemble,
+    perceive,
+)
 from ctrs.model.foresee import (
     Cases,
     ForeseeConfig,
@@ -28,6 +36,7 @@ from ctrs.model.network import (
     Perceiver,
     expected_hazard_loss,
     logistic_hazard_loss,
+    place,
 )
 from ctrs.model.perceive import (
     USUAL_ML,
@@ -104,6 +113,23 @@ def test_trained_weights_load_and_say_where_they_come_from(trial, trained):
     assert np.isfinite(list(card.calibration.values())).all()
     assert len(card.ood_distances) == 101
     assert (np.diff(card.ood_distances) >= 0).all()
+
+
+def test_first_network_is_stored_in_the_numbers_that_it_computes_in(trained):
+    _, out = trained
+    stored = load_file(out / PERCEIVER)
+    assert {t.dtype for t in stored.values()} == {torch.bfloat16}
+    whole = Perceiver()
+    checkpoint = torch.load(out / "checkpoints" / "perceive.pt", weights_only=True)
+    whole.load_state_dict(checkpoint["net"])
+    loaded = load_ensemble(out, "cpu").perceiver
+    assert not torch.equal(whole.stem[0].conv.weight, loaded.stem[0].conv.weight)
+    image = torch.rand(1, 1, *GRID, generator=torch.Generator().manual_seed(1))
+    place(whole, CPU)
+    with torch.inference_mode():
+        seen = [perceive(net.eval(), image, image, CPU) for net in (whole, loaded)]
+    assert torch.equal(seen[0].maps, seen[1].maps)
+    assert torch.equal(seen[0].embedding, seen[1].embedding)
 
 
 def test_interval_has_a_part_for_everything_that_was_measured(trained):

@@ -109,7 +109,7 @@ def as_markdown(card: Card, parts: Mapping[str, Mapping[str, Any]]) -> str:
         f"{_whom(parts)} Time zero is the follow-up CT.",
         "",
         f"Weights {card.version}, trained on {card.trained_on}, by `{card.command}` at commit"
-        f" {card.commit}.",
+        f" {card.commit}. {card.remarks}".rstrip(),
     ]
     for split, found in parts.items():
         lines += ["", f"## {split.capitalize()} split", "", *_split(found)]

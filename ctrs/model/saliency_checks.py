@@ -28,7 +28,7 @@ from ctrs.trial.scanner import renoise
 from ctrs.types import STRUCTURES, Array, Mask, PreparedScan
 
 KEPT = "saliency.json"  # beside a trial's table
-PAIRS = 24
+PAIRS = 12
 SMOOTHING_VOXELS = 4.0 / PrepareConfig().spacing_mm[0]  # as on screen: 4 mm
 DELETED_SHARE = 0.01
 BLOCK = 6  # voxels: random blocks are cubes of 18 mm

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 SAVE_EVERY = 50  # pairs that were seen
+# Of the first network's weights: it computes in these numbers anyway, so that nothing is lost.
+STORED = torch.bfloat16
 REAL_PAIRS = 100  # of real chests with painted tumours, among what is usual
 MIN_PATIENTS = 20  # a fifth of them is kept for the calibration
 
@@ -103,7 +105,7 @@ def train(
         perceiver, inherited = other.perceiver, other.card.interval_parts
     else:
         _require_outlines(trial, table)
-        perceiver = train_perceiver(
+        trained = train_perceiver(
             trial,
             list(table.index),
             real_chests,
@@ -114,6 +116,7 @@ def train(
             progress,
             load_ensemble(continue_from, "cpu").perceiver if continue_from else None,
         )
+        perceiver = _as_stored(trained)
     seen = see_trial(trial, table, perceiver, on, checkpoints / "seen.npz", progress)
     _draw_volumes(table, seen, checkpoints / "seen.png")
     cases = as_cases(table, seen.inputs)
@@ -305,7 +308,7 @@ def _write(
         f"{k}.{name}": t for k, net in enumerate(foresight.members) for name, t in _state(net)
     }
     tensors = {
-        PERCEIVER: dict(_state(perceiver)),
+        PERCEIVER: {name: t.to(STORED) for name, t in _state(perceiver)},
         FORESEERS: members,
         USUAL: dict(_state(foresight.usual)),
     }
@@ -330,6 +333,14 @@ def _write(
     )
     write_card(out, card)
     return card
+
+
+def _as_stored(perceiver: Perceiver) -> Perceiver:
+    """The first network with the weights that its file will hold, in place."""
+    with torch.no_grad():
+        for weights in perceiver.parameters():
+            weights.copy_(weights.to(STORED))
+    return perceiver
 
 
 def _state(net: nn.Module) -> list[tuple[str, Tensor]]:

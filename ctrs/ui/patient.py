@@ -212,11 +212,11 @@ def show_facts(score: ResponseScore) -> None:
 
 
 def _fact(baseline: float, follow_up: float, unit: str) -> list[str]:
-    if unit == "ml":
-        decimals = 1 if max(baseline, follow_up) < 100 else 0
-        return [f"{value:,.{decimals}f}\u00a0ml" for value in (baseline, follow_up)]
-    return [f"{messages.percent(value)} {unit.removeprefix('share ')}" for value in
-            (baseline, follow_up)]  # fmt: skip
+    both = (baseline, follow_up)
+    if unit.startswith("share"):
+        return [f"{messages.percent(value)} {unit.removeprefix('share ')}" for value in both]
+    decimals = 1 if max(both) < 100 else 0
+    return [f"{value:,.{decimals}f}\u00a0{unit}" for value in both]
 
 
 # --- Taking it along ------------------------------------------------------------------------
