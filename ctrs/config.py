@@ -38,6 +38,10 @@ class PairConfig:
     # of one simulated person 0.65 to 0.95.
     min_likeness: float = 0.55
 
+    def days(self, between: float | None) -> float:
+        """Days between the scans of a pair, the assumed ones where nobody knows them."""
+        return self.assumed_days if between is None else between
+
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:

@@ -51,9 +51,8 @@ def explain(
     key = f"saliency-{pair.key}-{workshop.model_version}".lower()
     arrays = workshop.cache.get(key) if workshop.cache else None
     if arrays is None:
-        days = pair.interval_days
-        assumed = workshop.config.pair.assumed_days if days is None else days
-        maps = model().attribute(before, after, assumed)
+        days = workshop.config.pair.days(pair.interval_days)
+        maps = model().attribute(before, after, days)
         arrays = dict(zip(("baseline", "follow_up"), _on_one_scale(maps, before), strict=True))
         if workshop.cache:
             workshop.cache.put(key, arrays)

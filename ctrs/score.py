@@ -95,7 +95,7 @@ def score(
     """
     if any(finding.zone is Zone.RED for finding in findings):
         return _not_assessable(findings, model)
-    days = pair.interval_days if pair.interval_days is not None else config.pair.assumed_days
+    days = config.pair.days(pair.interval_days)
     return judge(model(*prepared, days), findings, model, config.zone)
 
 

@@ -76,9 +76,8 @@ def what_if(
     key = f"what-if-{pair.key}-{workshop.model_version}".lower()
     kept = workshop.cache.get(key) if workshop.cache else None
     if kept is None:
-        days = pair.interval_days
-        assumed = workshop.config.pair.assumed_days if days is None else days
-        kept = _scored(model(), before, after, assumed, progress)
+        days = workshop.config.pair.days(pair.interval_days)
+        kept = _scored(model(), before, after, days, progress)
         if workshop.cache:
             workshop.cache.put(key, kept)
     changes, survival, lower, upper = (

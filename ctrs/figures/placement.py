@@ -15,6 +15,7 @@ from ctrs.figures.style import (
     HOVER,
     TIME_AXIS,
     VERMILION,
+    add_predicted_band,
     axis,
     blank,
     coloured,
@@ -67,16 +68,7 @@ def placement_figure(
 
 
 def _add_predicted(figure: go.Figure, predicted: PredictedCurve) -> None:
-    for bound, fill in ((predicted.lower, None), (predicted.upper, "tonexty")):
-        figure.add_scatter(
-            x=predicted.months,
-            y=bound,
-            mode="lines",
-            line={"width": 0, "color": BLUE},
-            fill=fill,
-            fillcolor=see_through(BLUE),
-            hoverinfo="skip",
-        )
+    add_predicted_band(figure, predicted.months, predicted.lower, predicted.upper)
     figure.add_scatter(
         x=predicted.months,
         y=predicted.survival,

@@ -7,10 +7,14 @@ alone: groups differ in their dash too, icons and rows in their shape, bars in t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 
 from ctrs import NOTICE
-from ctrs.types import RiskGroup
+from ctrs.types import Floats, RiskGroup
+
+Values = Sequence[float] | Floats
 
 _NOTICE = "notice"
 _NOTICE_PX = 44
@@ -94,6 +98,20 @@ def for_paper(figure: go.Figure) -> go.Figure:
         **note(x=0, xanchor="left", below=below + _NOTICE_PX) | {"opacity": 1.0},
     )
     return paper
+
+
+def add_predicted_band(figure: go.Figure, x: Values, lower: Values, upper: Values) -> None:
+    """Shade from the lower to the upper end of a prediction's interval."""
+    for bound, fill in ((lower, None), (upper, "tonexty")):
+        figure.add_scatter(
+            x=x,
+            y=bound,
+            mode="lines",
+            line={"width": 0, "color": BLUE},
+            fill=fill,
+            fillcolor=see_through(BLUE),
+            hoverinfo="skip",
+        )
 
 
 def stamp(figure: go.Figure, text: str) -> None:

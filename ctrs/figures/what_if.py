@@ -5,23 +5,22 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from ctrs.figures.style import BLUE, GREY, axis, blank, in_percent, probability_axis, see_through
+from ctrs.figures.style import (
+    BLUE,
+    GREY,
+    add_predicted_band,
+    axis,
+    blank,
+    in_percent,
+    probability_axis,
+)
 from ctrs.what_if import WhatIf
 
 
 def what_if_figure(found: WhatIf) -> go.Figure:
     """Predicted 12-month survival against change of tumour volume, with its 90 % band."""
     figure = blank(height=340, left=70, right=30, top=50, bottom=90)
-    for bound, fill in ((found.lower, None), (found.upper, "tonexty")):
-        figure.add_scatter(
-            x=found.changes,
-            y=bound,
-            mode="lines",
-            line={"width": 0, "color": BLUE},
-            fill=fill,
-            fillcolor=see_through(BLUE),
-            hoverinfo="skip",
-        )
+    add_predicted_band(figure, found.changes, found.lower, found.upper)
     figure.add_scatter(
         x=found.changes,
         y=found.survival,
