@@ -354,9 +354,12 @@ def test_split_that_nobody_belongs_to_is_refused(on_disk, tmp_path):
 
 def test_report_holds_every_target_and_says_whom_it_is_about(on_disk, tmp_path):
     found = on_disk[2](tmp_path, "test", ["site 1", "site 2"])
-    card = SimpleNamespace(version="v-7", trained_on="23 patients", command="train", commit="abc")
+    card = SimpleNamespace(
+        version="v-7", trained_on="23 patients", command="train", commit="abc", remarks="Twice."
+    )
     text = evaluation.as_markdown(card, {"test": found})
     assert "Simulated patients" in text
+    assert "at commit abc. Twice." in text
     assert f"{found['n']} patients, {found['events']} deaths." in text
     for name, row in found["targets"].items():
         (line,) = [x for x in text.splitlines() if x.startswith(f"| {name} |")]

@@ -162,12 +162,9 @@ def _saliency(found: Mapping[str, Any] | None) -> list[str]:
     lines = ["", f"Saliency, on {found['n']} of these pairs:", ""]
     lines += ["| what | measured | target | met |", "|---|---|---|---|"]
     for name, words in SALIENCY.items():
-        value = found[name]
-        if name in LEAST:
-            target, met = f"{LEAST[name]:g} or more", value >= LEAST[name]
-        else:
-            target, met = f"below {LESS_THAN[name]:g}", value < LESS_THAN[name]
-        lines.append(f"| {words} | {_figure(value)} | {target} | {_yes(met)} |")
+        target = f"{LEAST[name]:g} or more" if name in LEAST else f"below {LESS_THAN[name]:g}"
+        met = _yes(name not in found["missed"])
+        lines.append(f"| {words} | {_figure(found[name])} | {target} | {met} |")
     return lines
 
 

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 # What a structure usually has where there is one, ml. The cross-entropy of its map is counted in
 # this much, so that all maps weigh about the same. The same for every scan: a share of what is in
 # the scan would punish a wrong voxel most where there is nothing, and teach to see too little.
-USUAL_ML = {"tumour": 100.0, "effusion": 250.0, "halo": 50.0, "fibrosis": 1000.0, "muscle": 3000.0}
+USUAL_ML = {"tumour": 100.0, "effusion": 250.0, "halo": 15.0, "fibrosis": 1000.0, "muscle": 3000.0}
 HARD_TO_SEE = 3.0  # how much more a voxel of tumour in liver or bone counts
 HARD = ("liver_tumour", "bone_tumour")
 # How much more often scans with these are shown. A third of the patients have some of them.
 SHOWN_MORE = {
-    "effusion": 1.5, "liver_tumour": 3.0, "bone_tumour": 3.0, "halo": 6.0, "fibrosis": 2.0,
+    "effusion": 1.5, "liver_tumour": 3.0, "bone_tumour": 3.0, "halo": 8.0, "fibrosis": 2.0,
 }  # fmt: skip
 IS_KIND = torch.tensor([name in KINDS for name in STRUCTURES[1:]])
 IS_HARD = torch.tensor([name in HARD for name in STRUCTURES[1:]])

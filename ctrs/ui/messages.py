@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 import streamlit as st
@@ -162,3 +163,26 @@ def clinic(patient: Patient) -> str:
     words = [age, sex, histology, f"PD-L1 {patient.pd_l1}", line]
     words += [] if patient.regimen == UNKNOWN else [patient.regimen]
     return literal(" · ".join(words))
+
+
+_MISSED = {
+    "pointing_game": "its strongest point lies beside what drives the risk",
+    "energy_over_chance": "too much of it lies outside what drives the risk",
+    "randomisation_ssim": "it hardly changes when the model is made random",
+    "renoised_ssim": "it changes with the noise of the scan",
+    "deletion_vs_random": "taking away what it marks moves the number little more than taking away"
+    " anything else",
+}
+
+
+def saliency_doubt(checks: Mapping[str, Any] | None) -> str:
+    """Why the saliency is not shown unless asked for; empty where it passed all its checks."""
+    if checks is None:
+        return "Whether this view can be relied on was not checked for these weights."
+    if not checks["missed"]:
+        return ""
+    reasons = "; ".join(_MISSED[name] for name in checks["missed"])
+    return (
+        f"Off unless asked for: in {checks['n']} simulated patients it missed"
+        f" {len(checks['missed'])} of {len(_MISSED)} checks ({reasons})."
+    )

@@ -17,7 +17,7 @@ from ctrs.types import PreparedScan, ScanPair, Triple, Volume
 from ctrs.ui import resources
 from ctrs.ui.changes import show_changes
 from ctrs.ui.measured import forget_measurement, keep_measurement, keep_offset, show_measured
-from ctrs.ui.messages import explained
+from ctrs.ui.messages import explained, saliency_doubt
 from ctrs.ui.patient import PatientFile
 from ctrs.ui.scene import Scene, find_scene, tell
 from ctrs.volume_cache import VolumeCache
@@ -75,7 +75,10 @@ def _viewer(file: PatientFile, pair: StoredPair) -> None:
 
 
 def _wants_saliency() -> bool:
-    return st.toggle("Show what moved the prediction", key="saliency")
+    wanted = st.toggle("Show what moved the prediction", key="saliency")
+    if doubt := saliency_doubt(resources.card().metrics.get("saliency")):
+        st.markdown(f":small[{doubt}]")
+    return wanted
 
 
 def _asked(pair: StoredPair, scene: Scene) -> dict[str, Any]:
