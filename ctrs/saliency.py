@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import ndimage
 
 from ctrs.assess import Workshop, prepare_pair
 from ctrs.prepare import onto_scan_grid
 from ctrs.types import Array, PreparedScan, ScanPair
-
-SMOOTHING_MM = 4.0  # single voxels are noise of the gradient; structures are larger
 
 
 class Explainer(Protocol):
@@ -53,7 +50,7 @@ def explain(
     if arrays is None:
         days = workshop.config.pair.days(pair.interval_days)
         maps = model().attribute(before, after, days)
-        arrays = dict(zip(("baseline", "follow_up"), _on_one_scale(maps, before), strict=True))
+        arrays = dict(zip(("baseline", "follow_up"), _on_one_scale(maps), strict=True))
         if workshop.cache:
             workshop.cache.put(key, arrays)
     return (
@@ -62,9 +59,7 @@ def explain(
     )
 
 
-def _on_one_scale(maps: tuple[Array, Array], prepared: PreparedScan) -> list[Array]:
-    """Smooth both maps and divide them by the same number, so that they can be compared."""
-    sigma = [SMOOTHING_MM / mm for mm in prepared.spacing]
-    smooth = [ndimage.gaussian_filter(values, sigma) for values in maps]
-    top = max(float(np.quantile(np.abs(values), 0.9995)) for values in smooth)
-    return [np.clip(values / max(top, 1e-12), -1, 1).astype(np.float32) for values in smooth]
+def _on_one_scale(maps: tuple[Array, Array]) -> list[Array]:
+    """Divide both maps by the same number, so that they can be compared."""
+    top = max(float(np.quantile(np.abs(values), 0.9995)) for values in maps)
+    return [np.clip(values / max(top, 1e-12), -1, 1).astype(np.float32) for values in maps]

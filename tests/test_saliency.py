@@ -65,9 +65,8 @@ def test_map_points_at_the_place_in_mm(pair, maps, visit):
 
 
 def test_sign_and_common_scale_survive(maps):
-    # The scale leaves 0.05 % of 1,098,240 voxels above 1: 549. The inner 9³ = 729 voxels of a
-    # block keep nearly all of their value through the smoothing: the larger map has its top
-    # at about 1, and the other, half as strong, at half of that.
+    # The scale leaves 0.05 % of 1,098,240 voxels above 1: 549. A block has 17³ = 4,913 of one
+    # value: the stronger map has its top at 1, and the other, half as strong, at half of that.
     assert maps[0].values.max() <= 1e-6
     assert maps[1].values.min() >= -1e-6
     assert -maps[0].values.min() == pytest.approx(1.0, abs=0.02)

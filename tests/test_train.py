@@ -358,7 +358,10 @@ def test_cases_hold_the_true_curve_at_every_edge(trial):
 # --- Samples of the first network ---------------------------------------------------------------
 
 
-def drawn(material, seed, config=TINY.perceive):
+WHOLE = replace(TINY.perceive, crop_share=0.0)
+
+
+def drawn(material, seed, config=WHOLE):
     return perceive_module._sample(material, config, np.random.default_rng(seed))
 
 
@@ -383,6 +386,28 @@ def test_sample_is_a_whole_scan_with_its_truth(tmp_path):
     # Lung is about 0.1 of the window, tumour 0.75: the truth lies on the tumour.
     tumour = sample.fine == 1
     assert sample.image[tumour].median() > 0.6 > 0.3 > sample.image[0, 0, 4:12, 6:16, 20:26].mean()
+
+
+def test_part_of_a_chest_has_air_around_and_no_tumour_there(tmp_path):
+    visits = tiny_scans(4)
+    visits[1]["image"][:] = np.maximum(visits[1]["image"], 30)  # no air of its own
+    visits[1]["tumour"][:] = 255
+    material = of_one_patient(tmp_path, visits)
+    config = replace(WHOLE, crop_share=1.0, background_share=0.0)
+    kept = [drawn(material, seed, config).fine[0, 0].numpy() for seed in range(30)]
+    for share in kept:
+        ends = [(axis.min(), axis.max() + 1) for axis in np.nonzero(share)]
+        box = tuple(slice(*end) for end in ends)
+        assert (share[box] == 1).all()
+        assert share.sum() == share[box].size
+        assert all(0.39 * n <= high - low for (low, high), n in zip(ends, GRID, strict=True))
+    sizes = np.array([share.mean() for share in kept])
+    assert 0.2 < sizes.mean() < 0.7
+    for seed in range(8):
+        sample = drawn(material, seed, config)
+        outside = sample.image[sample.fine == 0]
+        assert outside.numel() == 0 or outside.median() < 0.09  # air, but for the grain
+        assert (sample.learn == 1).all()
 
 
 def test_structure_that_is_not_known_is_not_learnt(tmp_path):
@@ -413,7 +438,8 @@ def test_background_teaches_what_is_painted_and_nothing_where_it_is_ill():
     ignore[:, :, :20] = True
     background = Background(np.where(lungs, -850, 30).astype(np.float32), lungs, ignore, (3.0,) * 3)
     material = Material(Path("none"), [], np.array([]), [background])
-    samples = [drawn(material, seed, PerceiveConfig(background_share=1.0)) for seed in range(4)]
+    config = replace(WHOLE, background_share=1.0)
+    samples = [drawn(material, seed, config) for seed in range(4)]
     assert sum(float(s.fine.sum()) for s in samples) > 20
     for sample in samples:
         assert 0.2 < float(sample.learn.mean()) < 0.95

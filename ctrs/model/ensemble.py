@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from ctrs.config import PrepareConfig
@@ -44,6 +45,7 @@ BIOMARKERS = {
 NEW_TUMOURS = "new_tumour_volume"  # candidates
 
 ATTRIBUTION_STEPS = 8
+SMOOTHING_MM = 1.5  # half a voxel: more would carry much of a thin structure over its edge
 TWELVE = EDGES_MONTHS.index(12.0)
 
 
@@ -141,7 +143,7 @@ class Ensemble:
 
         Returns:
             For each scan, shape of its ``image``: how much what is seen in each voxel raised
-            (positive) or lowered (negative) the predicted survival.
+            (positive) or lowered (negative) the predicted survival; slightly smoothed.
         """
         from captum.attr import IntegratedGradients  # brings matplotlib: only if asked for
 
@@ -157,7 +159,11 @@ class Ensemble:
         maps = IntegratedGradients(answer).attribute(
             (seen[0].maps, seen[1].maps), n_steps=ATTRIBUTION_STEPS, internal_batch_size=1
         )
-        return maps[0][0].sum(0).numpy(), maps[1][0].sum(0).numpy()
+        sigma = [SMOOTHING_MM / mm for mm in baseline.spacing]
+        first, second = (
+            gaussian_filter(part[0].sum(0).numpy(), sigma).astype(np.float32) for part in maps
+        )
+        return first, second
 
     def calibrated(self, logits: Tensor) -> Tensor:
         """Hazard logits → calibrated survival at `EDGES_MONTHS`: (B, 9) -> (B, 9)."""

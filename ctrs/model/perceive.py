@@ -50,6 +50,7 @@ class PerceiveConfig:
     learning_rate: float = 8e-4  # at its highest, from warm-up to zero
     background_share: float = 0.25  # of the scans, where there are real backgrounds
     thick_share: float = 0.25  # of the scans that are shown as if their slices were thick
+    crop_share: float = 0.15  # of the scans of which only a part is shown
     save_every: int = 50
 
 
@@ -270,6 +271,8 @@ def _sample(material: Material, config: PerceiveConfig, rng: np.random.Generator
     else:
         patient, visit = material.scans[int(rng.choice(len(material.scans), p=material.weights))]
         image, structures, learn = _simulated(load_prepared(material.trial, patient), visit)
+    if rng.random() < config.crop_share:
+        image, structures = _cropped(image, structures, rng)
     coarse = [_halved(structures[n]) if n in structures else None for n in STRUCTURES[1:]]
     where = _halved(learn)
     nothing = np.zeros_like(where)
@@ -304,6 +307,27 @@ def _on_background(
     hu, structures = paint_background(varied, rng)
     image = np.clip((hu - HU_LOW) / (HU_HIGH - HU_LOW), 0, 1).astype(np.float32)
     return image, structures, 1 - varied.ignore.astype(np.float32)
+
+
+def _cropped(
+    image: Array, structures: Structures, rng: np.random.Generator
+) -> tuple[Array, Structures]:
+    """A part of the chest with air around: what is tumour shall not depend on all the rest."""
+    box = tuple(_stretch(n, rng) if rng.random() < 0.7 else slice(None) for n in image.shape)
+
+    def within(values: Array) -> Array:
+        kept = np.zeros_like(values)
+        kept[box] = values[box]
+        return kept
+
+    return within(image), {name: within(share) for name, share in structures.items()}
+
+
+def _stretch(n: int, rng: np.random.Generator) -> slice:
+    """Four to nine tenths of an axis, anywhere."""
+    length = round(n * float(rng.uniform(0.4, 0.9)))
+    start = int(rng.integers(n - length + 1))
+    return slice(start, start + length)
 
 
 def _halved(share: Array) -> Array:

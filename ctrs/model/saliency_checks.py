@@ -29,7 +29,6 @@ from ctrs.types import STRUCTURES, Array, Mask, PreparedScan
 
 KEPT = "saliency.json"  # beside a trial's table
 PAIRS = 12
-SMOOTHING_VOXELS = 4.0 / PrepareConfig().spacing_mm[0]  # as on screen: 4 mm
 DELETED_SHARE = 0.01
 BLOCK = 6  # voxels: random blocks are cubes of 18 mm
 AROUND_VOXELS = 4.0  # 12 mm: how far around what is deleted its filling is taken from
@@ -87,8 +86,8 @@ def check_saliency(
         ``renoised_ssim``: likeness to the map of the same pair in other noise.
         ``randomisation_ssim``: likeness to the map of networks whose weights were drawn anew in
         all `STAGES`; ``stages`` has one value each, with all stages before it drawn anew, too.
-        ``deletion_vs_random``: what deleting the top 1 % of voxels moves the score, over what
-        deleting random blocks of equal size moves it. ``missed``: the targets not reached.
+        ``deletion_vs_random``: what deleting the top 1 % of a scan's voxels moves the score, over
+        what deleting random blocks of equal size moves it. ``missed``: the targets not reached.
     """
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(table))[:pairs]
@@ -162,9 +161,8 @@ def _check_pair(
 
 
 def _maps(ensemble: Ensemble, scans: tuple[PreparedScan, PreparedScan], days: float) -> Array:
-    """Both maps, (2, Z, Y, X), smoothed as on screen."""
-    raw = ensemble.attribute(*scans, days)
-    return np.stack([ndimage.gaussian_filter(values, SMOOTHING_VOXELS) for values in raw])
+    """Both maps, (2, Z, Y, X)."""
+    return np.stack(ensemble.attribute(*scans, days))
 
 
 # --- Pairs whose truth is known -----------------------------------------------------------------
@@ -282,17 +280,34 @@ def _scaled(maps: Array) -> Tensor:
 def _deletion(
     ensemble: Ensemble, maps: Array, pair: KnownPair, rng: np.random.Generator
 ) -> dict[str, float]:
-    """How far the score moves without the strongest voxels, and without as many elsewhere."""
-    n = round(DELETED_SHARE * maps[0].size)
-    strongest = [np.abs(m) >= np.partition(np.abs(m).ravel(), -n)[-n] for m in maps]
-    blocks = [_random_blocks(_hu(scan) > BODY_HU, n, rng) for scan in pair.scans]
+    """How far the score moves without the strongest voxels, and without as many elsewhere.
+
+    One scan at a time, the mean of both: a tumour taken out of both scans has not changed.
+    """
+    strongest = [_strongest(values) for values in maps]
+    blocks = [
+        _random_blocks(_hu(scan) > BODY_HU, int(mask.sum()), rng)
+        for scan, mask in zip(pair.scans, strongest, strict=True)
+    ]
     before = _score(ensemble, pair.scans, pair.interval_days)
 
     def moved(masks: list[Mask]) -> float:
-        scans = [_without(scan, mask) for scan, mask in zip(pair.scans, masks, strict=True)]
-        return abs(_score(ensemble, (scans[0], scans[1]), pair.interval_days) - before)
+        first, second = pair.scans
+        without = (
+            (_without(first, masks[0]), second),
+            (first, _without(second, masks[1])),
+        )
+        scores = [_score(ensemble, scans, pair.interval_days) for scans in without]
+        return float(np.mean(np.abs(np.array(scores) - before)))
 
     return {"moved": moved(strongest), "moved_by_chance": moved(blocks)}
+
+
+def _strongest(values: Array) -> Mask:
+    """The top 1 % of a map's voxels, or as many as it has."""
+    n = round(DELETED_SHARE * values.size)
+    strength = np.abs(values)
+    return np.asarray((strength >= np.partition(strength.ravel(), -n)[-n]) & (strength > 0))
 
 
 def _random_blocks(body: Mask, n: int, rng: np.random.Generator) -> Mask:
