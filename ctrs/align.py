@@ -13,15 +13,18 @@ import numpy as np
 import SimpleITK as sitk
 
 from ctrs.config import PairConfig
+from ctrs.errors import DifferentPatients
 from ctrs.link import link_by_lungs
-from ctrs.types import Array, Finding, Floats, Mask, PreparedScan, ScanPair, Zone
+from ctrs.types import Array, Finding, Floats, Mask, PreparedScan, ScanPair, Volume, Zone
 
 # Distances beyond this say nothing of where the lungs' surface belongs.
 _FAR_MM = 30.0
 _GRID = 2  # every second voxel of the model's grid: 6 mm
 _SAMPLED = 0.1
+_SEED = 1  # of the samples' places: the same pair is always aligned the same way
 _LUNG_STEPS, _PICTURE_STEPS = 60, 40
 _ROOM_MM = 24.0  # around the lungs: ribs, spine and mediastinum take part, arms and table do not
+_WALL_MM = 10.0  # a thin chest wall
 _SURE = 0.90  # the lungs' overlap from which the transform may be relied on
 
 
@@ -55,11 +58,11 @@ def align(baseline: PreparedScan, follow_up: PreparedScan) -> Alignment:
     if not (baseline.lungs.any() and follow_up.lungs.any()):
         return Alignment(link.matrix, 0.0, 0.0, False, link.how)
     boxes = _transform(link.matrix)
-    room = _within(baseline, _ROOM_MM)
+    room = _within(baseline, _ROOM_MM) & _scanned(baseline)
     lungs = _register(_distance(baseline), _distance(follow_up), boxes, None, _LUNG_STEPS)
     pictures = _register(
-        _image(baseline.image, baseline), _image(follow_up.image, follow_up), lungs, room,
-        _PICTURE_STEPS,
+        _image(baseline.image, baseline), _image(follow_up.image, follow_up), lungs,
+        (room, _scanned(follow_up)), _PICTURE_STEPS,
     )  # fmt: skip
     candidates = [(pictures, "lungs and pictures"), (lungs, "the lungs"), (boxes, "boxes")]
     fits = [_fit(transform, baseline, follow_up, room) for transform, _ in candidates]
@@ -79,18 +82,37 @@ def align(baseline: PreparedScan, follow_up: PreparedScan) -> Alignment:
 
 
 def check_likeness(
-    pair: ScanPair, prepared: tuple[PreparedScan, PreparedScan], config: PairConfig
+    pair: ScanPair, prepared: tuple[PreparedScan, PreparedScan], config: PairConfig, *, whole: bool
 ) -> list[Finding]:
     """A remark where no tag says that both scans are of one patient, and the bodies are unlike.
 
-    Not a refusal: that one person looks like this after 12 weeks is known from simulated
-    patients only.
+    A refusal where they are very unlike although both scans show the whole lungs with the chest
+    wall beside them, and the lungs lie on each other well: what is cut off, or under fluid, makes
+    one person unlike himself, too.
+
+    Args:
+        whole: Whether both scans go from the apex of the lungs to their base.
+
+    Raises:
+        DifferentPatients: Surely two bodies.
     """
     if pair.baseline.header.patient_id and pair.follow_up.header.patient_id:
         return []
     found = align(*prepared)
     if found.likeness >= config.min_likeness:
         return []
+    seen = whole and all(
+        _walls_shown(volume, scan)
+        for volume, scan in zip((pair.baseline, pair.follow_up), prepared, strict=True)
+    )
+    fits = found.quality >= config.different_overlap
+    if seen and fits and found.likeness < config.different_likeness:
+        raise DifferentPatients(
+            "The scans do not say whose they are and show two bodies: the chest walls correlate by "
+            f"{found.likeness:.2f} after alignment; at least {config.different_likeness:.2f} is "
+            "expected of one patient.",
+            "Check that both scans are of the same patient; files that name the patient settle it.",
+        )
     return [
         Finding(
             Zone.AMBER,
@@ -100,6 +122,19 @@ def check_likeness(
             "patient.",
         )
     ]
+
+
+def _walls_shown(volume: Volume, scan: PreparedScan) -> bool:
+    """Whether the picture goes on for `_WALL_MM` in front, behind and beside the lungs."""
+    rows = np.flatnonzero(scan.lungs.any(axis=(0, 2))), np.flatnonzero(scan.lungs.any(axis=(0, 1)))
+    for axis, found in enumerate(rows, 1):
+        if not found.size:
+            return False
+        low, high = (scan.origin[axis] + at * scan.spacing[axis] for at in (found[0], found[-1]))
+        end = (volume.hu.shape[axis] - 1) * volume.spacing[axis]
+        if low < _WALL_MM or high > end - _WALL_MM:
+            return False
+    return True
 
 
 def _image(values: Array | Mask, scan: PreparedScan) -> sitk.Image:
@@ -123,18 +158,29 @@ def _within(scan: PreparedScan, mm: float) -> sitk.Image:
     return near
 
 
+def _scanned(scan: PreparedScan) -> sitk.Image:
+    """Where the scan has slices. Around them the model's box holds air, whose edge moves with the
+    scanner's table: taken for the body's, it would stretch one scan to end where the other does."""
+    slices = scan.image.any(axis=(1, 2), keepdims=True)
+    there: sitk.Image = sitk.Cast(
+        _image(np.broadcast_to(slices, scan.image.shape), scan), sitk.sitkUInt8
+    )
+    return there
+
+
 def _register(
     fixed: sitk.Image,
     moving: sitk.Image,
     start: sitk.AffineTransform,
-    room: sitk.Image | None,
+    rooms: tuple[sitk.Image, sitk.Image] | None,
     steps: int,
 ) -> sitk.AffineTransform:
+    """``rooms``: what counts of ``fixed`` and of ``moving``, for pictures; surfaces need none."""
     method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMeanSquares() if room is None else method.SetMetricAsCorrelation()
+    method.SetMetricAsMeanSquares() if rooms is None else method.SetMetricAsCorrelation()
     method.SetInterpolator(sitk.sitkLinear)
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(_SAMPLED)
+    method.SetMetricSamplingPercentage(_SAMPLED, _SEED)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=3.0, minStep=0.02, numberOfIterations=steps, relaxationFactor=0.6,
         gradientMagnitudeTolerance=1e-6,
@@ -142,8 +188,9 @@ def _register(
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([_GRID])
     method.SetSmoothingSigmasPerLevel([1.0])
-    if room is not None:
-        method.SetMetricFixedMask(room)
+    if rooms is not None:
+        method.SetMetricFixedMask(rooms[0])
+        method.SetMetricMovingMask(rooms[1])
     transform = sitk.AffineTransform(start)
     method.SetInitialTransform(transform, inPlace=True)
     method.Execute(fixed, moving)
@@ -179,7 +226,9 @@ def _fit(
     )
     lungs: Mask = sitk.GetArrayViewFromImage(moved) > 0
     shared = 2 * np.count_nonzero(lungs & baseline.lungs)
-    around = (sitk.GetArrayViewFromImage(room) > 0) & ~lungs & ~baseline.lungs
+    seen = sitk.Resample(_scanned(follow_up), onto, transform, sitk.sitkNearestNeighbor, 0.0)
+    both = sitk.GetArrayViewFromImage(room & seen) > 0
+    around = both & ~lungs & ~baseline.lungs
     one, other = baseline.image[around], sitk.GetArrayViewFromImage(picture)[around]
     likeness = float(np.corrcoef(one, other)[0, 1]) if one.std() and other.std() else 0.0
     total = int(np.count_nonzero(lungs)) + int(np.count_nonzero(baseline.lungs))

@@ -57,6 +57,14 @@ class Assessment:
     cached: bool
     seconds: dict[str, float]
 
+    @property
+    def chosen_by_hand(self) -> tuple[str, ...]:
+        """Of which scans a person, and no rule, chose the series."""
+        named = zip(("baseline", "follow-up"), self.inventories, strict=True)
+        return tuple(
+            name for name, found in named if found.chosen and BY_USER in found.chosen.reasons
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
@@ -134,7 +142,9 @@ def _score(pair: ScanPair, workshop: Workshop, clock: _Clock) -> ResponseScore:
         prepared = prepare_pair(pair, workshop)
         scans = (prepared[0][0], prepared[1][0])
         findings = check_pair(pair, (prepared[0][1], prepared[1][1]), workshop.config)
-        findings += check_likeness(pair, scans, workshop.config.pair)
+        limit = workshop.config.chest.amber_cut_ratio
+        whole = all(max(chest.cut_top, chest.cut_bottom) <= limit for _, chest in prepared)
+        findings += check_likeness(pair, scans, workshop.config.pair, whole=whole)
     with clock.stage("load"):  # the first time in a process: torch and the weights
         model = workshop.model()
     with clock.stage("infer"):
@@ -213,26 +223,16 @@ def remember(assessment: Assessment, patient: str, workshop: Workshop) -> None:
         pair.follow_up.sha256,
         pair.interval_days,
         pair.findings,
+        assessment.chosen_by_hand,
     )
     result = assessment.score
     if not assessment.cached:
         store.save_score(pair.key, result, assessment.seconds)
     if store.response(pair.key) is None:
         store.save_response(pair.key, _unread(result))
-    store.audit(
-        "score", patient, f"{result.zone}, model {result.model_version}{_by_hand(assessment)}"
-    )
-
-
-def _by_hand(assessment: Assessment) -> str:
-    """Which of the two series a person chose, for the record."""
-    names = ("baseline", "follow-up")
-    chosen = [
-        name
-        for name, inventory in zip(names, assessment.inventories, strict=True)
-        if inventory.chosen and BY_USER in inventory.chosen.reasons
-    ]
-    return f"; series {BY_USER}: {', '.join(chosen)}" if chosen else ""
+    chosen = ", ".join(assessment.chosen_by_hand)
+    by_hand = f"; series {BY_USER}: {chosen}" if chosen else ""
+    store.audit("score", patient, f"{result.zone}, model {result.model_version}{by_hand}")
 
 
 def _unread(score: ResponseScore) -> Response:

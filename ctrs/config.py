@@ -34,9 +34,13 @@ class PairConfig:
     green_days: tuple[int, int] = (63, 105)  # about 12 weeks
     amber_days: tuple[int, int] = (42, 140)  # 6 to 20 weeks; outside: not assessable
     assumed_days: int = 84  # used, with a remark, where the interval is unknown
-    # Correlation around the aligned lungs. Ten pairs of two real people have 0.20 to 0.55, twelve
-    # of one simulated person 0.65 to 0.95.
-    min_likeness: float = 0.55
+    # Correlation around the aligned lungs. Ten pairs of two real people have 0.28 to 0.61, eight
+    # of one simulated person 0.73 to 0.95.
+    min_likeness: float = 0.62
+    # Below, in whole scans whose lungs overlap by so much, they are two bodies for sure: one person
+    # has 0.56 or more, and 0.51 with most of a lung under fluid (overlap 0.77 and more).
+    different_likeness: float = 0.40
+    different_overlap: float = 0.75
 
     def days(self, between: float | None) -> float:
         """Days between the scans of a pair, the assumed ones where nobody knows them."""

@@ -22,9 +22,13 @@ def cache() -> Path:
     return _place("CTRS_CACHE", "data/cache")
 
 
-def pseudonym_key() -> Path:
-    """Beside the store, never in it: the store alone leads back to nobody."""
-    return store().with_name("pseudonym.key")
+def pseudonym_key(of: Path | None = None) -> Path:
+    """Beside the store, never in it: the store alone leads back to nobody.
+
+    Args:
+        of: The store whose pseudonyms these are; ``None``: the usual one.
+    """
+    return (of or store()).with_name("pseudonym.key")
 
 
 def trial() -> Path:

@@ -7,19 +7,19 @@ from typing import Any
 from ctrs import NOTICE
 from ctrs.assess import Assessment
 from ctrs.pair import ProposedPair, protocol
-from ctrs.types import Inventory, ResponseScore, Series, Volume
+from ctrs.types import Inventory, PredictedCurve, ResponseScore, Series, Volume
 
 
 def inventory_json(inventory: Inventory) -> dict[str, Any]:
-    """What was found, and which series would be used."""
+    """What was found, and which series would be used: none where a person has to choose."""
+    used = None if inventory.doubt else inventory.chosen
     return {
         "files": inventory.n_files,
         "series": [
-            _series_json(series) | {"status": _status(series, inventory)}
-            for series in inventory.series
+            _series_json(series) | {"status": _status(series, used)} for series in inventory.series
         ],
         "rejected_files": [vars(file) for file in inventory.rejected_files],
-        "chosen": inventory.chosen.header.series_uid if inventory.chosen else None,
+        "chosen": used.header.series_uid if used else None,
         "doubt": inventory.doubt,
     }
 
@@ -36,8 +36,8 @@ def proposal_json(pair: ProposedPair | None) -> dict[str, Any] | None:
     }
 
 
-def _status(series: Series, inventory: Inventory) -> str:
-    if series is inventory.chosen:
+def _status(series: Series, used: Series | None) -> str:
+    if series is used:
         return "used"
     return "other" if series.accepted else "rejected"
 
@@ -84,8 +84,8 @@ def assessment_json(assessment: Assessment) -> dict[str, Any]:
 
 
 def score_json(score: ResponseScore) -> dict[str, Any]:
-    """A score alone; numbers are ``null`` in the red zone."""
-    curve = score.curve
+    """A score alone; in the red zone numbers are ``null`` and lists are empty."""
+    curve = score.curve or PredictedCurve((), (), (), ())
     return {
         "assessable": score.assessable,
         "zone": score.zone,
@@ -93,7 +93,7 @@ def score_json(score: ResponseScore) -> dict[str, Any]:
         "survival_12m": score.survival_12m,
         "interval_90": list(score.interval_90) if score.interval_90 else None,
         "members": list(score.members),
-        "curve": {k: list(v) for k, v in vars(curve).items()} if curve else None,
+        "curve": {name: list(values) for name, values in vars(curve).items()},
         "risk_group": score.risk_group,
         "cut_off": score.cut_off,
         "ood_percentile": score.ood_percentile,

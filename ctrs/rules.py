@@ -63,11 +63,12 @@ def _files(config: Config) -> tuple[Rule, ...]:
              "the model's grid is 3 mm"),
         Rule("gaps", f"off the median by more than {intake.spacing_tolerance:.0%} and 0.1 mm",
              refused, "positions are rounded to 0.1 mm at worst; a gap is a lost slice"),
-        Rule("direction", f"more than {intake.max_obliquity_deg:g}° off axial, a tilted gantry, "
+        Rule("direction", f"more than {intake.max_obliquity_deg:g}° off axial, "
              "slices shifted sideways by a pixel, mixed directions, matrices or pixel sizes",
              refused, "read as a grid, all of these shear the chest unseen"),
         Rule("one series", "two patients, two days, two scales, alternating acquisitions, or two "
-             "different images at one place", refused, "two scans under one UID"),
+             "different images at one place; acquisitions that are volumes by themselves are taken "
+             "apart", refused, "two scans under one UID"),
     )  # fmt: skip
 
 
@@ -103,9 +104,14 @@ def _pair(config: Config) -> tuple[Rule, ...]:
              "slices with equal pixels", refused, "no two measured slices agree in their noise"),
         Rule("two patients", "ID, sex or birth date differ", refused, "by the files' own word"),
         Rule("two patients", "no ID on both sides, and the aligned chest walls correlate by less "
-             f"than {pair.min_likeness:g}", amber,
-             "two real people 0.20 to 0.55; one simulated person 0.65 to 0.95. Not refused: no "
-             "real pair of one person was there to set a limit by"),
+             f"than {pair.different_likeness:g}, in whole scans whose lungs overlap by "
+             f"{pair.different_overlap:.0%} or more", refused,
+             "one simulated person 0.56 to 0.92, a real one turned, breathing or with most of a "
+             "lung under fluid 0.51 to 0.99"),
+        Rule("two patients", "no ID on both sides, and they correlate by less than "
+             f"{pair.min_likeness:g}", amber,
+             "two real people 0.28 to 0.61; but one whose scan is cut off has as little, so that "
+             "most of these stay a remark"),
         Rule("order", "follow-up before baseline", refused, "swapped scans turn the answer round"),
         Rule("interval", f"outside {wide[0]} to {wide[1]} days", Consequence.RED,
              "6 to 20 weeks; the model was trained on about 12"),

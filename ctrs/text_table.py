@@ -12,6 +12,7 @@ from io import StringIO
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ctrs.errors import InputRejected
@@ -49,13 +50,18 @@ class TextTable:
     uneven: dict[int, int]
     separator: str
 
+    @property
+    def decimal_comma(self) -> bool:
+        """Whether 12,5 is a number: only where the comma does not part the cells."""
+        return self.separator != ","
+
 
 def read_text_table(path: Path) -> TextTable:
     """Read a file separated by comma, semicolon or tab; lines before the names may begin with #.
 
     Raises:
-        InputRejected: Too large, no text, no line of names, names that occur twice, no rows, or
-            most rows have another number of cells than there are names.
+        InputRejected: Not there, too large, no text, no line of names, names that occur twice, no
+            rows, or most rows have another number of cells than there are names.
     """
     text = _text(path)
     rows = _rows(text)
@@ -80,6 +86,14 @@ def read_text_table(path: Path) -> TextTable:
     return TextTable(table, {row - number + 1: n for row, n in uneven}, _separator(text))
 
 
+def numbers(column: pd.Series, decimal_comma: bool) -> pd.Series:
+    """Text to numbers; what is none is NaN, as is infinity."""
+    if decimal_comma:
+        column = column.str.replace(r"^([-+]?\d+),(\d+)$", r"\1.\2", regex=True)
+    found = pd.to_numeric(column, errors="coerce").astype(float)
+    return found.where(np.isfinite(found))
+
+
 def shown(name: str) -> str:
     """A column's name for a message: cut, and only what can be printed."""
     clean = "".join(c if c.isprintable() else "?" for c in name)
@@ -87,6 +101,10 @@ def shown(name: str) -> str:
 
 
 def _text(path: Path) -> str:
+    if not path.exists() or path.is_dir():  # a pipe is as good as a file
+        raise InputRejected(
+            f"There is no file “{shown(path.name)}”.", "Check the path of the table."
+        )
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise InputRejected(

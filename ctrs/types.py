@@ -77,8 +77,11 @@ class Volume:
         direction: Direction cosines as SimpleITK gives them: nine numbers, row by row, the
             columns being the x, y and z axes of the grid. Close to the identity.
         header: What the files said of the series.
-        repairs: What had to be done to the files to get here, in words; the values are exact.
+        repairs: What had to be done to the files to get here, in words; places and values stay
+            exact, but for the interpolation within slices that undoes a gantry tilt.
         doubts: Why the values may not be exact, in words.
+        stored_as: Where the columns, rows and slices of the files count to, for whoever writes
+            voxels back onto their grid: ``"RAS"`` = right, front, head.
     """
 
     hu: Array
@@ -88,6 +91,7 @@ class Volume:
     header: SeriesHeader = field(default_factory=SeriesHeader)
     repairs: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    stored_as: str = "LPS"
 
     @cached_property
     def sha256(self) -> str:

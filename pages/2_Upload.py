@@ -12,6 +12,8 @@ st.markdown(
 )
 
 baseline, follow_up = ui.choose_scans()
+st.page_link("pages/8_Model.py", label="Which scans are accepted, and why", icon=":material/rule:")
+series = ui.choose_series(baseline, follow_up)
 clinic = ui.ask_clinic()
 
 # --- Score ----------------------------------------------------------------------------------
@@ -20,7 +22,7 @@ ready = bool(baseline and follow_up)
 if not ready:
     st.markdown("Both scans are needed before the pair can be scored.")
 if st.button("Score this pair", type="primary", disabled=not ready, key="score"):
-    ui.score_upload(baseline, follow_up, clinic)
+    ui.score_upload(baseline, follow_up, clinic, series)
 
 # --- Show -----------------------------------------------------------------------------------
 

@@ -39,11 +39,12 @@ if file.pair:
 if score and score.assessable:
     st.subheader("Compared to whom", anchor=False)
     with ui.explained("The comparison", stop=False):
+        reference = ui.choose_reference()
         curves, others = st.columns([1.4, 1])
         with curves:
-            ui.show_placement(file)
+            ui.show_placement(file, reference)
         with others:
-            ui.show_strip(score)
+            ui.show_strip(score, reference)
     with st.expander("As a picture of 100 patients"):
         ui.show_icons(score)
     with st.expander("What does the number hang on?"):

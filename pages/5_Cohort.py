@@ -30,7 +30,8 @@ with st.expander("How to read this page"):
 
         **The hazard ratio per 10 points**: 0.75 means that of two patients 10 points apart, the
         one with the higher score dies at three quarters of the other's rate. A subgroup's row
-        says little alone; the interaction p says whether subgroups differ.
+        says little alone; the interaction p says whether subgroups differ. Whether it is the
+        same early and late (proportional hazards) is tested as by R's `cox.zph`.
 
         **Months lived of the first 12**: the mean over the group; somebody alive all the year
         lived 12.

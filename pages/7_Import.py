@@ -11,6 +11,9 @@ st.markdown(
     " so. Identifiers become pseudonyms."
 )
 
+with ui.explained("Imported cohorts", stop=False):
+    ui.offer_removal()
+
 with ui.explained("The table"):
     table = ui.choose_table()
     mapping = ui.ask_mapping(table)

@@ -42,6 +42,7 @@ st.markdown(
 
 st.subheader("When there is a number", anchor=False)
 ui.show_zones()
+ui.show_intake()
 
 st.subheader("The weights in use", anchor=False)
 ui.show_card()

@@ -1,9 +1,12 @@
-"""The real app on a free port, with a store of its own: for the browser tests and screenshots."""
+"""What a browser opens in tests: the app with a store of its own, or the viewer's files alone."""
 
+import functools
+import http.server
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,3 +59,28 @@ def _wait_until_healthy(server, address, log):
         except OSError:
             time.sleep(0.2)
     raise AssertionError(f"the app was not healthy after 90 s:\n{log.read_text()}")
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def frontend_page():
+    """A page of Chromium from which the viewer's own files can be imported, without the app."""
+    from playwright.sync_api import sync_playwright
+
+    handler = functools.partial(_Quiet, directory=ROOT / "ctrs" / "ui" / "frontend")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with sync_playwright() as p:
+            browser = p.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+            page = browser.new_page(viewport={"width": 1100, "height": 900})
+            page.goto(f"http://127.0.0.1:{server.server_port}/nouns.js")
+            yield page
+            browser.close()
+    finally:
+        server.shutdown()
+        server.server_close()

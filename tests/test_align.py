@@ -8,10 +8,11 @@ import SimpleITK as sitk
 
 from ctrs.align import align, check_likeness
 from ctrs.config import ChestConfig, PairConfig, PrepareConfig
+from ctrs.errors import DifferentPatients
 from ctrs.lungs import find_lungs
 from ctrs.prepare import prepare
 from ctrs.types import ScanPair, SeriesHeader, Volume, Zone
-from tests.conftest import chest_volume
+from tests.conftest import chest_hu, chest_volume
 
 CONFIG = PairConfig()
 
@@ -76,6 +77,23 @@ def test_a_known_motion_is_found_to_less_than_a_voxel(scan, case):
     assert found.sure
 
 
+def test_scans_that_end_elsewhere_in_the_body_are_not_stretched_to_end_together():
+    """The same chest, 12 mm higher in a scan of the same length: its edges are none of the body."""
+    origin = (-162.0, -140.0, -310.0)
+    higher = np.roll(chest_hu(seed=4), (3, 2, -4), axis=(0, 1, 2))
+    first, second = (prepared(Volume(hu, (4.0, 4.0, 3.6), origin)) for hu in (chest_hu(), higher))
+    found = align(first, second)
+    points = places(first)
+    error = (points @ found.affine.T - points)[:, :3] - (-14.4, 8.0, 12.0)
+    assert np.linalg.norm(error, axis=1).max() < 1.0
+    assert found.likeness > 0.9
+
+
+def test_the_same_pair_is_always_aligned_the_same_way(scan):
+    turned = moved(scan, about_the_middle(scan, TURN, (4, 0, 0)))
+    np.testing.assert_allclose(align(scan, turned).affine, align(scan, turned).affine, atol=1e-6)
+
+
 def test_alignment_is_from_the_baseline_to_the_follow_up(scan):
     shifted = moved(scan, about_the_middle(scan, np.eye(3), (0, 0, 15)))
     assert align(scan, shifted).affine[2, 3] == pytest.approx(15, abs=2)
@@ -121,16 +139,45 @@ def unlike(scan):
     return replace(scan, image=np.where(scan.lungs, scan.image, noise).astype(np.float32))
 
 
-def test_two_bodies_without_a_name_are_a_remark(scan):
-    (finding,) = check_likeness(pair_of("", ""), (scan, unlike(scan)), CONFIG)
+def test_two_bodies_without_a_name_are_refused(scan):
+    with pytest.raises(DifferentPatients, match=r"two bodies: .* at least 0\.40 is expected"):
+        check_likeness(pair_of("", ""), (scan, unlike(scan)), CONFIG, whole=True)
+
+
+def test_what_is_cut_off_may_make_one_body_look_like_two_and_is_a_remark(scan):
+    (finding,) = check_likeness(pair_of("", ""), (scan, unlike(scan)), CONFIG, whole=False)
     assert finding.zone is Zone.AMBER
     assert "two people" in finding.reason
 
 
+# The lungs reach from 60 to 213 of 276 mm (y) and from 51 to 264 of 320 mm (x); pixels of 4, 3.6.
+@pytest.mark.parametrize(
+    ("rows", "columns"), [((13, 70), (0, 90)), ((0, 55), (0, 90)), ((0, 70), (12, 90)),
+                          ((0, 70), (0, 76))],
+)  # fmt: skip
+def test_without_the_chest_wall_in_the_picture_two_bodies_are_a_remark(scan, rows, columns):
+    pair = pair_of("", "")
+    cut = pair.follow_up.hu[:, slice(*rows), slice(*columns)]
+    pair = replace(pair, follow_up=replace(pair.follow_up, hu=cut))
+    z, y, x = scan.origin
+    other = replace(unlike(scan), origin=(z, y - 4 * rows[0], x - 3.6 * columns[0]))
+    (finding,) = check_likeness(pair, (scan, other), CONFIG, whole=True)
+    assert finding.zone is Zone.AMBER
+
+
+def test_lungs_that_do_not_fit_are_no_proof_of_two_bodies(scan):
+    lungs = scan.lungs.copy()
+    lungs[:, :, : lungs.shape[2] // 2] = False
+    other = replace(unlike(scan), lungs=lungs)
+    (finding,) = check_likeness(pair_of("", ""), (scan, other), CONFIG, whole=True)
+    assert finding.zone is Zone.AMBER
+
+
 def test_one_body_without_a_name_is_none(scan):
-    assert check_likeness(pair_of("", ""), (scan, scan), CONFIG) == []
+    assert check_likeness(pair_of("", ""), (scan, scan), CONFIG, whole=True) == []
 
 
 def test_with_names_the_bodies_are_not_compared(scan):
-    assert check_likeness(pair_of("A", "A"), (scan, unlike(scan)), CONFIG) == []
-    assert len(check_likeness(pair_of("A", ""), (scan, unlike(scan)), CONFIG)) == 1
+    assert check_likeness(pair_of("A", "A"), (scan, unlike(scan)), CONFIG, whole=True) == []
+    with pytest.raises(DifferentPatients):
+        check_likeness(pair_of("A", ""), (scan, unlike(scan)), CONFIG, whole=True)

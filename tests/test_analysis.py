@@ -177,14 +177,16 @@ def test_prediction_and_outcome_of_each_site():
     table = cohort(
         months=np.append(np.full(n, 20.0), 2.0),
         event=np.append(np.zeros(n, bool), True),
-        survival_12m=np.append(np.linspace(0.5, 0.72, n), 0.3),
+        later=np.append(np.linspace(0.5, 0.72, n), 0.3),
         site=["b"] * n + ["a"],
     )
-    small, large = predicted_and_observed(table, "site")
+    small, large = predicted_and_observed(table, "site", 18, "later")
     assert (small.level, small.observed, small.predicted) == ("a", None, 0.3)
     assert large.predicted == pytest.approx(0.61)
     assert large.observed.survival == 1
     assert (large.n_patients, large.n_events) == (12, 0)
+    (_, too_late) = predicted_and_observed(table, "site", 20.5, "later")
+    assert np.isnan(too_late.observed.survival)
 
 
 def test_a_score_is_useful_over_its_longest_run_of_thresholds():

@@ -204,6 +204,27 @@ def test_named_store_is_used(run, quick, scans, tmp_path):
     assert not (tmp_path / "home" / "ctrs.duckdb").exists()
 
 
+def test_a_patient_has_one_pseudonym_in_a_store_wherever_it_lies(run, quick, scans, tmp_path):
+    table, store = tmp_path / "link.csv", tmp_path / "elsewhere" / "s.duckdb"
+    table.write_text("patient,months,event\nSECRET-9,14.5,0\nSECRET-10,3,1\n")
+    assert run("import", table, "--store", store)[0] == 0
+    assert run(*score_of(scans, "--store", store))[0] == 0
+    with Store(store) as opened:
+        (scored,) = opened.worklist()["patient"]
+        assert opened.patient(scored).cohort == "link"  # not a new one of “upload”
+        assert opened.cohorts_of([scored]) == {"link": 1}
+    assert not (tmp_path / "home" / "pseudonym.key").exists()
+
+
+def test_a_store_that_is_no_database_is_refused_before_the_work(run, quick, scans, tmp_path):
+    notes = tmp_path / "notes.csv"
+    notes.write_text("a,b\n1,2\n")
+    code, document, _ = run(*score_of(scans, "--store", notes))
+    assert code == 3
+    assert document["error"]["what"] == "The file notes.csv is not a DuckDB database."
+    assert (quick.asked, notes.read_text()) == ([], "a,b\n1,2\n")
+
+
 def test_store_in_use_by_the_app_does_not_stop_a_score(run, quick, scans, tmp_path):
     held = subprocess.Popen(
         [sys.executable, "-c",
@@ -235,7 +256,7 @@ def test_interval_out_of_range_is_not_assessable(run, scans):
     assert document["assessable"] is False
     assert document["zone"] == "red"
     assert document["survival_12m"] is None
-    assert document["curve"] is None
+    assert document["curve"] == {"months": [], "survival": [], "lower": [], "upper": []}
     assert document["interval_days"] == 400
     assert set(document) >= SCORE_KEYS
 
@@ -253,6 +274,29 @@ def test_saliency_is_written_on_the_grid_of_each_scan(run, quick, scans, tmp_pat
     assert sitk.GetArrayFromImage(image).max() == pytest.approx(1)
     assert document["seconds"]["explain"] > 0
     assert document["seconds"]["total"] >= document["seconds"]["explain"]
+
+
+def test_saliency_lies_on_the_grid_of_a_file_in_any_storage(run, quick, scans, tmp_path):
+    volume = chest((5.0, 3.2, 3.0), noise_seed=7)
+    image = sitk.GetImageFromArray(volume.hu.astype(np.int16))
+    image.SetSpacing(volume.spacing[::-1])
+    image.SetOrigin((183.7, 163.3, -40.0))
+    maps = {}
+    for axes in ("LPS", "RAS", "ASR"):
+        stored = sitk.DICOMOrient(image, axes)
+        sitk.WriteImage(stored, str(tmp_path / f"SECRET-{axes}.nii.gz"))
+        more = ("--saliency", tmp_path / axes)
+        code, document, _ = run(*score_of((scans[0], tmp_path / f"SECRET-{axes}.nii.gz"), *more))
+        assert code == 0
+        assert "SECRET" not in json.dumps(document)  # a file may bear a patient's name
+        found = sitk.ReadImage(str(tmp_path / axes / "follow_up.nii.gz"))
+        assert found.GetSize() == stored.GetSize()
+        assert found.GetOrigin() == pytest.approx(stored.GetOrigin(), abs=1e-3)
+        assert found.GetDirection() == pytest.approx(stored.GetDirection(), abs=1e-6)
+        maps[axes] = sitk.GetArrayFromImage(sitk.DICOMOrient(found, "LPS"))
+    assert maps["LPS"].min() == pytest.approx(-1)
+    np.testing.assert_array_equal(maps["RAS"], maps["LPS"])
+    np.testing.assert_array_equal(maps["ASR"], maps["LPS"])
 
 
 # --- What cannot be used ------------------------------------------------------------------------
@@ -521,8 +565,10 @@ def test_semi_synthetic_pair_of_a_phantom(tmp_path, capsys):
 
 def test_inspect_proposes_a_pair_where_two_days_are_there(run, scans):
     code, document, _ = run("inspect", scans[0].parent)
-    assert code == 0
+    assert (code, document["chosen"]) == (3, None)  # as `score` refuses to choose
+    assert {s["status"] for s in document["series"]} == {"other"}
     assert "scans of 2 days, up to 84 days apart" in document["doubt"]
+    assert document["error"]["what"] == document["doubt"]
     pair = document["proposed_pair"]
     assert pair["interval_days"] == 84
     assert {pair["baseline"], pair["follow_up"]} == {s["series_uid"] for s in document["series"]}

@@ -1,8 +1,10 @@
 """A hospital's table: which rows count, why not the others, and what is in the store afterwards."""
 
+import io
 import json
 import logging
 import os
+import sys
 import warnings
 from glob import glob
 from pathlib import Path
@@ -26,6 +28,7 @@ from ctrs.cohort_import import (
     load,
     name_from_file,
     read_mapping,
+    remove,
 )
 from ctrs.demo.cohort import DEMO_COHORT
 from ctrs.demo.scans import DEMO_BOARD
@@ -375,6 +378,32 @@ def test_importing_again_replaces_and_what_that_changes_is_said(table, store):
     assert again[1] == "“two” exists: its other patients stay in it."
 
 
+def test_an_imported_cohort_can_be_removed_and_the_record_stays(table, store):
+    load(trial(table("patient,months,event,recist\nA,12,1,SD\nB,5,0,PD\n")), "one", store)
+    load(trial(table("patient,months,event\nC,7,0\n")), "two", store)
+    assert remove("one", store) == []
+    assert store.cohorts() == ["two"]
+    assert store.outcome(pseudonym("A", KEY)) is None
+    assert store.outcome(pseudonym("C", KEY)) == Outcome(7, False)
+    assert store.audit_trail(9)["detail"].tolist() == [
+        "one: 2 patients, 0 scans", "two: 1 of 1 rows", "one: 2 of 2 rows",
+    ]  # fmt: skip
+    load(trial(table("patient,months,event\nA,12,1\n")), "one", store)  # it can come back
+    assert store.cohorts() == ["one", "two"]
+
+
+@pytest.mark.parametrize("name", [*RESERVED, "scored by hand", "never there"])
+def test_only_what_was_imported_can_be_removed(table, store, name):
+    load(trial(table("patient,months,event\nA,12,1\n")), "one", store)
+    for other in (*RESERVED, "scored by hand"):
+        store.save_patient(Patient(patient=f"P-{other}", cohort=other))
+    for reserved in RESERVED:
+        store.save_time_zero(reserved, TABLE_START)
+    with pytest.raises(InputRejected, match=f"“{name}” is not an imported cohort"):
+        remove(name, store)
+    assert store.cohorts() == sorted([*RESERVED, "one", "scored by hand"])
+
+
 @pytest.mark.parametrize("name", ["", "  ", "x" * 61, "=1+1", "<b>", "a\nb", "Upload", "demo"])
 def test_names_that_no_cohort_can_have(table, store, name):
     with pytest.raises(InputRejected, match="cohort's name"):
@@ -431,6 +460,19 @@ def test_import_is_as_in_the_contract(run):
     assert path.with_name("pseudonym.key").exists()
 
 
+@pytest.mark.parametrize("name", ["notes.json", "notes.csv"])
+def test_a_store_that_is_no_database_is_refused_and_nothing_is_made(tmp_path, capsys, name):
+    table, store = tmp_path / "cohort.csv", tmp_path / "home" / name
+    table.write_text("patient,months,event\nMUELLER-1,3.5,1\nMUELLER-2,9,0\n")
+    store.parent.mkdir()
+    store.write_text('{"a": 1}')
+    assert cli.main(["import", str(table), "--store", str(store), "--json"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["what"] == f"The file {name} is not a DuckDB database."
+    assert [path.name for path in store.parent.iterdir()] == [name]
+    assert store.read_text() == '{"a": 1}'
+
+
 def test_a_dry_run_writes_nothing_at_all(run, tmp_path):
     code, found, _, path = run(DIRTY, "--dry-run")
     assert (code, found["kept"], found["dry_run"]) == (0, 3, True)
@@ -464,6 +506,27 @@ def test_what_cannot_be_imported_ends_with_3_and_a_way_on(run):
         assert not path.exists()
     code, found, _, _ = run("patient,months,event\nA,-3,0\n")
     assert found["dropped"] == [{"row": 2, "reason": "negative time"}]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, capsys):
+    there, gone = tmp_path / "c.csv", tmp_path / "gone.csv"
+    there.write_text(DIRTY)
+    assert cli.main(["import", str(gone), "--store", str(tmp_path / "s.duckdb"), "--json"]) == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["what"] == "There is no file “gone.csv”."
+    assert cli.main(["import", str(there), "--mapping", str(gone), "--dry-run", "--json"]) == 3
+    what = json.loads(capsys.readouterr().out)["error"]["what"]
+    assert what.startswith("The path given as “mapping” cannot be read or written (No such file")
+    assert "gone" not in what
+
+
+def test_a_terminal_without_quotation_marks_gets_the_words(tmp_path, monkeypatch):
+    path, out = tmp_path / "c.csv", io.BytesIO()
+    path.write_text(DIRTY)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+    assert cli.main(["import", str(path), "--dry-run", "--store", str(tmp_path / "s.duckdb")]) == 0
+    sys.stdout.flush()
+    assert b"guessed from the name ?OS_DAYS?" in out.getvalue()
 
 
 def test_a_person_reads_the_same(tmp_path, capsys):

@@ -24,6 +24,7 @@ FEW = pd.DataFrame(
 def test_three_patients_by_hand():
     found = describe(FEW)
     assert (found.n, found.events, found.not_evaluable) == (4, 3, 1)
+    assert found.without_targets == 0
     assert found.by_split == {"train": 2, "test": 1, "external": 1}
     assert found.recist_mix == pytest.approx({"PD": 1 / 3, "SD": 1 / 3, "PR": 1 / 3})
     # Of the pairs AB, AC, BC the oracle orders all three; the change two (B shrank, died before
@@ -33,6 +34,29 @@ def test_three_patients_by_hand():
         {"oracle": 1.0, "diameter_change": 2 / 3, "recist": 2 / 3, "baseline_diameter": 1 / 3}
     )
     assert found.survival_12m_by_recist == {"PD": 0.0, "SD": 1.0, "PR": 1.0}
+
+
+def test_who_has_a_class_and_no_target_lesion_counts_by_the_class_alone():
+    # E had new lesions, no target ones, and died between B and C.
+    new = {"recist": "PD", "sum_baseline_mm": 0.0, "sum_follow_up_mm": 0.0, "months": 20.0,
+           "event": True, "split": "test", "true_log_hazard_scan": 1.5}  # fmt: skip
+    found = describe(pd.concat([FEW, pd.DataFrame([new])], ignore_index=True))
+    assert (found.n, found.events) == (5, 4)
+    assert (found.not_evaluable, found.without_targets) == (1, 1)
+    assert found.recist_mix == pytest.approx({"PD": 2 / 4, "SD": 1 / 4, "PR": 1 / 4})
+    assert found.survival_12m_by_recist == {"PD": 0.5, "SD": 1.0, "PR": 1.0}
+    # Pairs AB, AC, AE, BC, BE, CE. The oracle has all right but BE (E was worse and lived longer
+    # than B). RECIST: AB, AC and EC right, AE a tie, BC and BE wrong: 3.5 of 6.
+    assert found.c_index["oracle"] == pytest.approx(5 / 6)
+    assert found.c_index["recist"] == pytest.approx(3.5 / 6)
+    # Of the diameters nothing changes: E has none.
+    before = describe(FEW).c_index
+    for name in ("diameter_change", "baseline_diameter"):
+        assert found.c_index[name] == before[name]
+    text = as_text(found)
+    assert "1 patients have no response class" in text
+    assert "1 patients have a class and no target lesion" in text
+    assert "no target lesion" not in as_text(describe(FEW))
 
 
 def test_target_is_met_up_to_its_tolerance():

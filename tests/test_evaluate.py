@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -177,8 +178,9 @@ def test_stable_disease_is_split_by_the_cut_off(trial, measured):
 def test_stable_patients_in_one_group_are_not_compared(trial):
     table, answers = trial
     found = evaluate(table, answers, cut_off=0.001)["stable_disease"]
-    assert set(found["survival_12m"]) == {"Low risk"}
-    assert "logrank_p" not in found
+    assert found["survival_12m"]["High risk"] is None
+    assert found["survival_12m"]["Low risk"] > 0.3
+    assert all(found[key] is None for key in ("logrank_p", "hr_high_vs_low", "lo", "hi", "apart"))
 
 
 def test_stable_patients_who_all_live_leave_the_rest_measured(table):
@@ -186,7 +188,45 @@ def test_stable_patients_who_all_live_leave_the_rest_measured(table):
     found = evaluate(table, predictions(), cut_off=0.6)
     assert found["n"] == 5
     assert found["stable_disease"]["events"] == 0
-    assert "hr_high_vs_low" not in found["stable_disease"]
+    assert found["stable_disease"]["hr_high_vs_low"] is None
+
+
+def test_one_patient_has_null_for_all_that_needs_two(simulated):
+    found = evaluate(simulated[:1], predictions()[:1], cut_off=0.6)
+    found["targets"] = against_targets(found)
+    assert (found["n"], found["events"]) == (1, 1)
+    for name in ("c_index", "auc_12m", "brier_12m", "hr_per_10pp"):
+        assert set(found[name].values()) == {None}
+    assert found["delta_c"]["ctrs_vs_recist"] == {"est": None, "lo": None, "hi": None}
+    assert (found["ici_12m"], found["share_of_oracle"]) == (None, None)
+    assert found["simulation"]["median_error_points"] == pytest.approx(5)  # 0.2, in truth 0.25
+    json.dumps(found, allow_nan=False)
+    assert "1 patients, 1 deaths" in evaluation.as_markdown(Mock(), {"test": found})
+
+
+def test_patients_lost_before_the_year_have_no_12_month_figures(table):
+    table.loc[3, "event"] = False  # of the two stable patients one died, and one was lost
+    found = evaluate(table.assign(months=table["months"] / 3), predictions(), cut_off=0.6)
+    # As above without the pair (4, 5): of seven pairs (2, 4) alone is the wrong way round.
+    assert found["c_index"]["ctrs"] == pytest.approx(6 / 7, abs=1e-3)
+    assert set(found["auc_12m"].values()) | set(found["brier_12m"].values()) == {None}
+    assert found["survival_12m"]["Low risk"]["alive"] is None
+    assert found["stable_disease"]["apart"] is None
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_rival_that_is_not_known_of_everybody_has_no_figure(table):
+    table.loc[2, "volume_change"] = np.nan
+    c_index = evaluate(table, predictions(), cut_off=0.6)["c_index"]
+    assert c_index["tvc"] is None
+    assert c_index["ctrs"] == pytest.approx(7 / 8, abs=1e-3)
+
+
+def test_a_truth_that_tells_nobody_apart_has_no_share(simulated):
+    simulated["true_log_hazard_scan"] = 1.0
+    found = evaluate(simulated, predictions(), cut_off=0.6)
+    assert found["c_index"]["oracle"] == 0.5
+    assert found["share_of_oracle"] is None
 
 
 # --- Targets ------------------------------------------------------------------------------------

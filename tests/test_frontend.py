@@ -1,18 +1,15 @@
 """The viewer's arithmetic, run where it runs: in Chromium, one file of JavaScript at a time."""
 
-import functools
-import http.server
 import shutil
 import subprocess
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.server import CHROMIUM, CHROMIUM_FLAGS
+from tests.server import frontend_page
 
-playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
 FRONTEND = Path(__file__).parents[1] / "ctrs" / "ui" / "frontend"
 pytestmark = [
@@ -23,7 +20,7 @@ pytestmark = [
 
 @pytest.mark.skipif(not shutil.which("tsc"), reason="needs TypeScript's tsc on the path")
 def test_the_types_in_the_comments_hold():
-    """``npm install --global typescript`` brings the checker; nothing is compiled."""
+    """``npm install --global typescript@5.9.3`` brings the checker; nothing is compiled."""
     command = ["tsc", "--noEmit", "--allowJs", "--checkJs", "--strict", "--target", "es2022",
                "--module", "es2022", "--moduleResolution", "bundler",
                "--lib", "es2023,dom,dom.iterable", "main.js"]  # fmt: skip
@@ -32,24 +29,10 @@ def test_the_types_in_the_comments_hold():
     assert run.returncode == 0
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def page():
-    handler = functools.partial(Quiet, directory=FRONTEND)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/nouns.js")
+    with frontend_page() as page:
         yield page
-        browser.close()
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -120,6 +103,30 @@ def test_between_thick_slices_is_interpolated_and_the_head_is_on_top(js, plane):
     assert np.abs(pixels - expected).max() <= 0.5 + 1e-6
     np.testing.assert_array_equal(pixels[0], plain[3])
     np.testing.assert_array_equal(pixels[-1], plain[0])
+
+
+def test_sagittal_slices_are_their_own_there_and_back_and_when_more_arrives(js):
+    """Neighbours are fetched together: each must show its own voxels, and none of before."""
+    wide = np.random.default_rng(8).integers(-900, 900, (4, 5, 19)).astype(np.int16)  # z, y, x
+    source = SOURCE | {"size": (19, 5, 4), "spacing": (1, 1, 1)}
+    body = VOLUME + """
+        const plane = m.PLANES.sagittal;
+        const raster = m.rasterOf(volume, plane);
+        const show = (slice) => {
+            const pixels = new Uint32Array(raster.width * raster.height);
+            m.reslice(volume, plane, slice, raster, table, pixels);
+            return [...pixels];
+        };
+        const steps = [3, 7, 8, 18, 16, 2].map(show);
+        volume.data.fill(123);
+        volume.states.fill("there");  // another slab: what was put aside is old
+        return { steps, after: show(2) };
+    """  # fmt: skip
+    found = js("volume reslice geometry", body, {"source": source, "voxels": wide.ravel().tolist()})
+    for x, pixels in zip([3, 7, 8, 18, 16, 2], found["steps"], strict=True):
+        shown = np.array(pixels).reshape(4, 5) - 32768
+        np.testing.assert_array_equal(shown, wide[::-1, :, x])
+    assert set(found["after"]) == {123 + 32768}
 
 
 def test_what_has_not_arrived_is_not_shown_as_air(js):
@@ -251,6 +258,48 @@ def test_a_map_is_cut_at_its_own_place_and_interpolated(js):
     assert found["beyond"] is None
 
 
+def test_a_map_is_cut_anew_for_another_place_plane_or_map(js):
+    body = VOLUME + """
+        volume.states.fill("there");
+        const values = (plane, mm) => [...m.cut(volume, m.PLANES[plane], mm).values];
+        return [values("axial", 6), values("axial", 3), values("axial", 3), values("sagittal", 3)];
+    """  # fmt: skip
+    first, second, same, across = js("volume layer geometry", body, given())
+    assert first == VOXELS[2].ravel().tolist()
+    assert second == same == VOXELS[1].ravel().tolist()
+    assert across == VOXELS[:, :, 6].ravel().tolist()  # 3 mm: the seventh voxel of 0.5 mm
+
+
+def test_a_lesion_is_known_from_either_slice_that_a_cut_lies_between(js):
+    body = VOLUME + """
+        const at = { below: 1, above: 2 };
+        volume.data.fill(0);
+        volume.data[3 + 7 * (2 + 5 * 2)] = 4;  // column 3, row 2 of the upper slice
+        return [[3, 2], [2, 3]].map((spot) => m.labelAt(volume, m.PLANES.axial, at, ...spot));
+    """  # fmt: skip
+    assert js("volume layer geometry", body, given()) == [4, 0]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_only_the_part_with_colours_is_stretched_with_a_rim_to_fade_out(js, flip):
+    body = """
+        const [width, height] = [9, 7];
+        const values = new Float32Array(width * height);
+        values[1 * width + 3] = -127;  // row 1, column 3
+        values[3 * width + 5] = 127;
+        const pixels = new Uint32Array(width * height);
+        const box = m.colourIn({ values, width, height }, given, m.tint, pixels);
+        const empty = m.colourIn({ values: values.fill(1), width, height }, given, m.tint, pixels);
+        const corner = new Float32Array(width * height).fill(0);
+        corner[0] = 127;
+        const edge = m.colourIn({ values: corner, width, height }, false, m.tint, pixels);
+        return { box, empty, edge };
+    """
+    found = js("overlay", body, flip)
+    # Columns 3 to 5; rows 1 to 3 of 7, from below 3 to 5; one more on each side.
+    assert found == {"box": [2, 2 if flip else 0, 5, 5], "empty": None, "edge": [0, 0, 2, 2]}
+
+
 @pytest.mark.parametrize(("plane", "axis"), [("axial", 0), ("coronal", 1), ("sagittal", 2)])
 def test_the_strip_adds_up_what_lies_in_each_slice(js, plane, axis):
     body = VOLUME + "return [...m.profile(volume, m.PLANES[given.plane])];"
@@ -303,6 +352,12 @@ def test_a_link_brings_back_what_was_seen(js):
     assert (found["zoom"], found["opacity"]) == (2.5, 0.35)
     flags = {key: found[key] for key in ("contours", "fill", "crosshair", "linked")}
     assert flags == {"contours": True, "fill": False, "crosshair": False, "linked": True}
+
+
+def test_a_link_from_elsewhere_leads_to_no_zoom_or_opacity_that_keys_would_not(js):
+    far = js("address", "return m.decode('axial_1_2_3_4_5_6_7_8_99_7_1111')")
+    near = js("address", "return m.decode('axial_1_2_3_4_5_6_7_8_0.01_-1_1111')")
+    assert (far["zoom"], far["opacity"], near["zoom"], near["opacity"]) == (10, 1, 0.5, 0)
 
 
 @pytest.mark.parametrize(
@@ -359,3 +414,69 @@ def test_a_slab_of_another_length_is_not_taken(js):
         return volume.failed;
     """
     assert js("volume", body, given()) is True
+
+
+def test_the_oldest_voxels_that_nobody_looks_at_make_room(js):
+    body = """
+        window.fetch = async () => new Response(null, { status: 404 });
+        const source = (id) => ({ ...given.source, id, size: [1000, 1000, 200], slices: 200 });
+        const make = (n) => new Uint8Array(n);  // 200 MB each; 700 MB are kept
+        m.kept.clear();
+        m.volumeOf(source("seen"), make).watchers.add(() => 0);
+        for (const id of ["a", "b", "c", "a", "d"]) m.volumeOf(source(id), make);
+        const ids = [...m.kept.keys()];
+        m.kept.clear();
+        return ids;
+    """
+    # Watched, "seen" stays; of the others the three that were asked for last fit.
+    assert js("volume", body, given()) == ["seen", "c", "a", "d"]
+
+
+def test_a_new_address_is_tried_where_the_old_one_had_ended(js):
+    body = """
+        const asked = [];
+        window.fetch = async (url) => {
+            asked.push(url.pathname);
+            const old = url.pathname.startsWith("/old");
+            return old ? new Response(null, { status: 403 }) : new Response(new Int16Array(140));
+        };
+        const make = (n) => new Int16Array(n);
+        const settled = (volume) => new Promise((done) => volume.watchers.add(done));
+        const volume = m.volumeOf({ ...given.source, id: "moved", url: "/old/{slab}" }, make);
+        volume.load();
+        await settled(volume);
+        const before = volume.failed;
+        const same = m.volumeOf({ ...given.source, id: "moved", url: "/new/{slab}" }, make);
+        await settled(same);
+        return { before, complete: same.complete, same: same === volume, asked };
+    """
+    found = js("volume", body, given())
+    assert found == {"before": True, "complete": True, "same": True, "asked": ["/old/0", "/new/0"]}
+
+
+def test_a_mounted_viewer_stays_for_its_pair_and_goes_with_another_or_at_the_end(js):
+    body = """
+        const box = document.createElement("div");
+        document.body.append(box);
+        window.fetch = async () => new Response(null, { status: 404 });
+        const scan = { label: "CT", ct: { ...given.source, id: "mounted" }, position: [0, 0, 0],
+            direction: [1, 0, 0, 0, 1, 0, 0, 0, 1], names: [] };
+        const data = { pair: "one", scans: [scan, scan], lesions: [], strongest: [null, null],
+            link: { matrix: given.matrix, offset: [0, 0, 0], sure: true, how: "" },
+            measurements: [], goto: null, view: "", waiting: "" };
+        const show = (pair) => {
+            const told = { parentElement: box, data: { ...data, pair }, setTriggerValue() {} };
+            const end = m.default(told);
+            return [end, box.querySelector(".viewer"), box.childElementCount];
+        };
+        const [, first] = show("one");
+        const [, again, count] = show("one");
+        const [end, other, left] = show("two");
+        const watched = m.kept.get("mounted").watchers.size;
+        end();
+        return { kept: first === again, count, changed: other !== first, left, watched,
+            after: box.childElementCount, still: m.kept.get("mounted").watchers.size };
+    """
+    found = js("main volume", body, given(matrix=np.eye(4).ravel().tolist()))
+    assert found == {"kept": True, "count": 1, "changed": True, "left": 1, "watched": 1,
+                     "after": 0, "still": 0}  # fmt: skip

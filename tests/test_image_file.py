@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import SimpleITK as sitk
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected, NotAVolume, NotHounsfield, SlicesTooThick
-from ctrs.ingest.image_file import is_image_file, read_volume
+from ctrs.ingest.image_file import extent, is_image_file, name_of, read_volume, write_nifti
 from tests.dicom_files import body_hu
 
 CONFIG = IntakeConfig()
@@ -76,12 +77,58 @@ def test_sagittal_storage_is_turned_and_every_voxel_keeps_its_place(tmp_path):
     assert volume.hu[round(z), round(y), round(x)] == body_hu(30, 25, 22)[5, 7, 3]
 
 
+# Right, front, head; back, head, left; and a head held askew, stored as right, back, feet.
+@pytest.mark.parametrize(
+    "direction",
+    [
+        (-1, 0, 0, 0, -1, 0, 0, 0, 1),
+        (0, 0, 1, 1, 0, 0, 0, 1, 0),
+        (-0.98, -0.2, 0, -0.2, 0.98, 0, 0, 0, -1),
+    ],
+)
+def test_values_go_back_onto_the_grid_of_the_file_voxel_by_voxel(tmp_path, direction):
+    image = make_image(body_hu(22, 30, 25), (1.1, 0.8, 1.5), (183.7, 163.3, -40), direction)
+    path = saved(image, tmp_path / "scan.nii")
+    volume = read_volume(path, CONFIG)
+    write_nifti(volume.hu, volume, tmp_path / "back.nii")
+    before, after = path.read_bytes(), (tmp_path / "back.nii").read_bytes()
+    assert after[40:56] == before[40:56]  # dim
+    assert after[76:108] == before[76:108]  # pixdim
+    # qform and sform: their codes, then the affine as quaternion and as three rows
+    assert after[252:256] == before[252:256]
+    assert np.frombuffer(after[256:328], "<f4") == pytest.approx(
+        np.frombuffer(before[256:328], "<f4"), abs=1e-5
+    )
+    assert after[352:] == before[352:]  # the voxels, in their order
+
+
 def test_values_below_air_and_missing_values_become_air(tmp_path):
     hu = body_hu()
     hu[2, 0, 0], hu[3, 0, 0], hu[4, 0, 0] = -2048, np.nan, np.inf
     volume = read_volume(saved(make_image(hu), tmp_path / "scan.nrrd"), CONFIG)
     assert (volume.hu[2:5, 0, 0] == -1024).all()
     assert volume.repairs == ("2 voxels without a value set to air",)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nhdr"])
+def test_a_file_is_named_by_its_voxels_and_not_by_its_name(tmp_path, suffix):
+    named = {}
+    for name, first in (("MILLER", -1000), ("SMITH", -1000), ("MILLER2", -999)):
+        hu = body_hu()
+        hu[0, 0, 0] = first
+        (tmp_path / name).mkdir()
+        named[name] = name_of(saved(make_image(hu), tmp_path / name / f"scan{suffix}"))
+    assert named["MILLER"] == named["SMITH"] != named["MILLER2"]
+    assert re.fullmatch("file-[0-9a-f]{16}", named["MILLER"])
+
+
+def test_shape_and_spacing_are_the_patients_in_any_storage(tmp_path):
+    image = make_image(body_hu(30, 25, 22), (1.5, 0.8, 0.7), direction=(0, 0, -1, 0, 1, 0, 1, 0, 0))
+    shape, spacing = extent(saved(image, tmp_path / "scan.nrrd"))
+    assert shape == read_volume(tmp_path / "scan.nrrd", CONFIG).hu.shape == (22, 25, 30)
+    assert spacing == pytest.approx((1.5, 0.8, 0.7))
+    (tmp_path / "no.nrrd").write_bytes(b"NRRD0004\n")
+    assert extent(tmp_path / "no.nrrd") == ((0, 0, 0), (0.0, 0.0, 0.0))
 
 
 def test_masks_are_refused(tmp_path):

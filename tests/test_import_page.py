@@ -1,9 +1,11 @@
 """The page that brings a cohort's table in: nothing is written before the reader says so."""
 
+import numpy as np
 import pytest
 
 from ctrs.pseudonym import load_key, pseudonym
 from ctrs.store import StoredPair
+from ctrs.types import Patient
 from ctrs.ui import resources
 from tests.conftest import make_score
 from tests.test_pages import read
@@ -126,6 +128,60 @@ def test_a_name_of_the_app_s_own_is_refused_and_another_one_works(upload, shelf)
     widget(app, "text_input", "cohort").set_value("ours").run()
     app.button(key="import_now").click().run()
     assert shelf.cohorts() == ["ours"]
+
+
+def test_an_imported_cohort_is_removed_after_a_question_that_names_its_patients(
+    upload, shelf, tmp_path
+):
+    app = upload(TABLE, "ward.csv")
+    app.button(key="import_now").click().run()
+    app = upload(TABLE.replace("MUELLER", "MEIER").replace("MEIER-7,", "MEIER-99,", 1), "other.csv")
+    app.button(key="import_now").click().run()
+    assert shelf.cohorts() == ["other", "ward"]
+    name = pseudonym("MUELLER-3", load_key(tmp_path / "pseudonym.key"))
+    pair = StoredPair("k", name, "a1", "b2", 84)
+    shelf.bulk_load(pairs=[pair], scores=[("k", make_score(0.4))])
+    resources.cache().put("a1", {"x": np.arange(3)})
+
+    app.switch_page(PAGE).run()
+    assert app.button(key="remove_cohort").disabled
+    app.selectbox(key="removable").set_value("ward").run()
+    assert "cannot be undone" not in read(app)
+    app.button(key="remove_cohort").click().run()
+    assert "Remove “ward” with its 25 patients?** 1 of them have scans" in read(app)
+    app.button(key="removal_no").click().run()
+    assert "cannot be undone" not in read(app)
+    assert shelf.cohorts() == ["other", "ward"]
+
+    app.button(key="remove_cohort").click().run()
+    app.selectbox(key="removable").set_value("other").run()
+    assert "cannot be undone" not in read(app)  # the question was about the other one
+    app.selectbox(key="removable").set_value("ward").run()
+    app.button(key="remove_cohort").click().run()
+    shelf.delete_patient(name)
+    app.run()
+    assert "with its 24 patients?" in read(app)
+    shelf.bulk_load(
+        patients=[Patient(patient=name, cohort="ward")], pairs=[pair],
+        scores=[("k", make_score(0.4))],
+    )  # fmt: skip
+    app.run()
+    app.button(key="removal_yes_ward_25").click().run()
+    assert not app.exception
+    assert "The cohort “ward” was removed with its 25 patients" in read(app)
+    assert shelf.cohorts() == ["other"]
+    assert shelf.pairs_of(name) == []
+    assert resources.cache().get("a1") is None
+    assert shelf.audit_trail(1)["detail"].tolist() == ["ward: 25 patients, 2 scans"]
+    app.run()
+    assert "was removed" not in read(app)
+
+
+def test_the_demo_cohort_cannot_be_chosen_for_removal(app, shelf):
+    shelf.save_patient(Patient(patient="SIM-1", cohort="demo"))
+    app.switch_page(PAGE).run()
+    assert not [box for box in app.selectbox if box.key == "removable"]
+    assert not [button for button in app.button if button.key == "remove_cohort"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is found in folders, archives and files; which series is chosen, and why the others not."""
 
+import copy
 import os
 import shutil
 import zipfile
@@ -9,11 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import (
+    SecondaryCaptureImageStorage,
+    XRayRadiationDoseSRStorage,
+    generate_uid,
+)
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected, MissingSlices, NoCtFound, NotHounsfield, UnsafeArchive
 from ctrs.ingest import read_scan, read_volume, take_inventory
-from tests.dicom_files import body_hu, ct_series, enhanced_ct, write
+from tests.dicom_files import body_hu, ct_series, enhanced_ct, set_pixels, write
 
 CONFIG = IntakeConfig()
 DATA = Path(os.environ.get("CTRS_TEST_DATA", "../shared/data"))
@@ -94,6 +100,89 @@ def test_localizer_within_a_series_is_set_aside_with_a_reason(tmp_path):
     ]
 
 
+def dose_report(slice_):
+    """A report that carries the UIDs of a CT slice's series."""
+    report = copy.deepcopy(slice_)
+    report.Modality, report.SOPInstanceUID = "SR", generate_uid(entropy_srcs=["report"])
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = XRayRadiationDoseSRStorage
+    for keyword in ("PixelData", "Rows", "Columns", "ImagePositionPatient", "RescaleSlope"):
+        delattr(report, keyword)
+    return report
+
+
+def test_other_kinds_within_a_series_are_set_aside_with_a_reason(tmp_path):
+    series = ct_series(body_hu(slices=22))
+    series[20].SOPClassUID = SecondaryCaptureImageStorage
+    series[21].Modality = "PT"
+    write([dose_report(series[3]), *series], tmp_path / "study")
+    found = inventory(tmp_path / "study")
+    assert (found.chosen.shape, len(found.chosen.files), found.n_files) == ((20, 14, 18), 20, 23)
+    assert {r.path: r.reason for r in found.rejected_files} == {
+        "000.dcm": "SR within a CT series, set aside",
+        "021.dcm": "a screenshot within a CT series, set aside",
+        "022.dcm": "PT within a CT series, set aside",
+    }
+
+
+def two_phases(apart_mm, second_slices=22):
+    """An arterial and a venous phase under one UID; the second one has more slices."""
+    arterial = ct_series(name="p")
+    venous = ct_series(
+        body_hu(slices=second_slices) + 7, name="p", first_position=(-120, -95, -40 + apart_mm)
+    )
+    for number, phase in enumerate((arterial, venous), 1):
+        for ds in phase:
+            ds.AcquisitionNumber = number
+    return [*arterial, *venous]
+
+
+@pytest.mark.parametrize("apart_mm", [0.0, 1.1, 1.25])
+def test_phases_in_one_series_are_told_apart_and_one_is_chosen(tmp_path, apart_mm):
+    write(two_phases(apart_mm), tmp_path / "in")
+    found, volume = read_scan(tmp_path / "in", CONFIG)
+    assert [series.shape[0] for series in found.series] == [22, 20]
+    assert found.series[0].reasons == (
+        "axial, 2.5 mm between slices, soft kernel, 22 slices over 55 mm, acquisition 2 of 2 in "
+        "its series",
+        "passed over: acquisition 1 of 2 in its series",
+    )
+    np.testing.assert_array_equal(volume.hu, body_hu(slices=22) + 7)
+    # The other one by its name, and again from its files.
+    other = found.series[1]
+    again = read_scan(tmp_path / "in", CONFIG, other.header.series_uid)[1]
+    np.testing.assert_array_equal(again.hu, body_hu())
+    assert again.header.series_uid == other.header.series_uid != volume.header.series_uid
+    assert read_volume(other, CONFIG).sha256 == again.sha256
+
+
+def test_a_phase_with_a_gap_leaves_the_other_one(tmp_path):
+    series = two_phases(0.0)
+    del series[20 + 9]  # of the second phase
+    write(series, tmp_path / "in")
+    found = inventory(tmp_path / "in")
+    assert [(s.accepted, len(s.files)) for s in found.series] == [(True, 20), (False, 21)]
+    assert "1 of 20 gaps" in found.series[1].reasons[0]
+
+
+def test_a_slice_lost_between_two_turns_of_one_stack_is_a_gap(tmp_path):
+    series = ct_series(body_hu(slices=40))
+    for number, ds in enumerate(series):
+        ds.AcquisitionNumber = 1 + number // 20
+    del series[20]
+    write(series, tmp_path / "in")
+    with pytest.raises(MissingSlices, match="1 of 38 gaps"):
+        read_scan(tmp_path / "in", CONFIG)
+
+
+def test_two_people_in_one_series_are_not_told_apart_by_their_phases(tmp_path):
+    series = two_phases(1.1)
+    for ds in series[20:]:
+        ds.PatientBirthDate = "19600203"
+    write(series, tmp_path / "in")
+    with pytest.raises(InputRejected, match="more than one patient"):
+        read_scan(tmp_path / "in", CONFIG)
+
+
 def test_archive_gives_the_same_as_its_folder(tmp_path):
     write(ct_series(), tmp_path / "study/ct")
     archive = pack(tmp_path / "study", tmp_path / "study.zip")
@@ -157,7 +246,7 @@ def test_single_files_are_enough(tmp_path):
     assert inventory(enhanced).chosen.shape == (20, 14, 18)
     sitk.WriteImage(sitk.GetImageFromArray(body_hu()), str(tmp_path / "scan.nrrd"))
     found = inventory(tmp_path / "scan.nrrd")
-    assert (found.n_files, found.chosen.header.series_uid) == (1, "scan.nrrd")
+    assert (found.n_files, found.chosen.shape) == (1, (20, 14, 18))
     one_slice = write(ct_series()[:1], tmp_path / "s")[0]
     assert inventory(one_slice).series[0].reasons == (
         "The series has 1 slices; at least 16 are expected.",
@@ -276,7 +365,35 @@ def test_read_volume_refuses_with_the_words_of_the_inventory(tmp_path):
         read_volume(refused, CONFIG)
     assert refused.reasons == (error.value.what,)
     assert not refused.accepted
-    assert (refused.shape, refused.rank) == ((0, 0, 0), None)
+    assert (refused.shape, refused.spacing) == ((19, 14, 18), (2.5, 0.8, 0.7))
+    assert refused.rank is None
+
+
+def test_what_is_known_of_refused_series_is_told(tmp_path):
+    write(ct_series(name="1", step_mm=11.0), tmp_path / "s/1 thick")
+    write(ct_series(body_hu(slices=1), name="2"), tmp_path / "s/2 lone")
+    twins = ct_series(body_hu(slices=17), name="3")
+    twins[4].ImagePositionPatient = twins[3].ImagePositionPatient
+    write(twins, tmp_path / "s/3 twins")
+    mixed = ct_series(name="4")
+    set_pixels(mixed[4], np.zeros((13, 18), np.int16))
+    write(mixed, tmp_path / "s/4 mixed")
+    nowhere = ct_series(name="5")
+    del nowhere[4].ImagePositionPatient
+    write(nowhere, tmp_path / "s/5 nowhere")
+    sitk.WriteImage(sitk.GetImageFromArray(body_hu(slices=9)), str(tmp_path / "s/6.nrrd"))
+    known = {
+        (s.files[0].parent.name if s.files[0].suffix == ".dcm" else "6"): (s.shape, s.spacing)
+        for s in inventory(tmp_path / "s").series
+    }
+    assert known == {
+        "1 thick": ((20, 14, 18), (11.0, 0.8, 0.7)),
+        "2 lone": ((1, 14, 18), (0.0, 0.8, 0.7)),
+        "3 twins": ((16, 14, 18), (2.5, 0.8, 0.7)),
+        "4 mixed": ((0, 0, 0), (0.0, 0.0, 0.0)),
+        "5 nowhere": ((0, 0, 0), (0.0, 0.0, 0.0)),
+        "6": ((9, 14, 18), (1.0, 1.0, 1.0)),
+    }
 
 
 def test_error_names_the_fault_of_the_best_series(tmp_path):
@@ -310,11 +427,16 @@ def test_a_series_can_be_named(tmp_path):
         read_scan(tmp_path / "s", CONFIG, series_uid="1.2.3")
 
 
-def test_volume_of_an_image_file_keeps_the_uid_of_the_inventory(tmp_path):
-    (tmp_path / "s/deep").mkdir(parents=True)
-    sitk.WriteImage(sitk.GetImageFromArray(body_hu()), str(tmp_path / "s/deep/scan.nii.gz"))
-    found, volume = read_scan(tmp_path / "s", CONFIG)
-    assert volume.header.series_uid == found.chosen.header.series_uid == "deep/scan.nii.gz"
+def test_volume_of_an_image_file_keeps_the_uid_of_the_inventory_and_no_file_name(tmp_path):
+    (tmp_path / "s").mkdir()
+    for name, hu in (("SECRET-7", body_hu()), ("SECRET-8", body_hu(slices=24))):
+        sitk.WriteImage(sitk.GetImageFromArray(hu), str(tmp_path / f"s/{name}.nii.gz"))
+    first, second = inventory(tmp_path / "s").series
+    assert first.header.series_uid != second.header.series_uid
+    found, volume = read_scan(tmp_path / "s", CONFIG, second.header.series_uid)
+    assert volume.header == found.chosen.header == second.header
+    assert volume.hu.shape == second.shape
+    assert "SECRET" not in f"{first.header}{first.reasons}{second.header}{second.reasons}"
 
 
 def test_scratch_is_gone_after_reading(tmp_path, monkeypatch):
@@ -361,8 +483,9 @@ def test_whole_zoo_at_once():
     assert inventory(real("zoo")).chosen is None
 
 
-def test_real_tilt_is_told():
-    assert "tilted by 18.5°" in inventory(real("zoo/ct_gantry_tilt_GE")).series[0].reasons[0]
+def test_real_tilt_with_uneven_gaps_is_no_uniform_grid():
+    (found,) = inventory(real("zoo/ct_gantry_tilt_GE")).series
+    assert "gaps between slices differ" in found.reasons[0]
 
 
 def test_real_soft_kernel_is_chosen_over_the_sharp_one():
@@ -376,7 +499,7 @@ def test_real_soft_kernel_is_chosen_over_the_sharp_one():
 
 def test_real_folder_with_images_and_labels():
     found = inventory(real("ct/pyradiomics"))
-    assert {s.header.series_uid: s.accepted for s in found.series} == {
+    assert {s.files[0].name: s.accepted for s in found.series} == {
         "lung1_image.nrrd": True,
         "lung2_image.nrrd": True,
         "lung1_label.nrrd": False,

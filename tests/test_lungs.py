@@ -15,10 +15,11 @@ from ctrs.ingest import read_scan
 from ctrs.ingest.geometry import to_patient_axes
 from ctrs.lungs import Chest, check_chest, describe_chest, find_lungs
 from ctrs.prepare import downsample
+from ctrs.trial.disease.pleura import paint_effusion
 from ctrs.types import Zone
 from tests import phantoms
 from tests.phantoms import FIELD, LEFT, RIGHT, chest
-from tests.test_thorax import a_thorax, any_anatomy, any_posture
+from tests.test_thorax import a_thorax, an_anatomy, any_anatomy, any_posture
 
 CONFIG = ChestConfig()
 GRID = (3.0, 3.0, 3.0)
@@ -205,6 +206,59 @@ def test_lungs_of_simulated_anatomy_overlap_with_the_truth(seed):
     thorax = a_thorax(any_anatomy(seed), any_posture(seed), 90.0 * (seed % 2))
     found = find_lungs(thorax.hu, thorax.grid.spacing, CONFIG)
     assert dice(found, thorax.lungs) > 0.975
+
+
+@pytest.mark.parametrize("ml", [400, 1800])
+def test_lungs_above_an_effusion_are_found(ml):
+    thorax = a_thorax(any_anatomy(4), any_posture(4))
+    fluid = paint_effusion(thorax, "left", ml)
+    aerated = thorax.lungs & (fluid < 0.5) & ~((fluid > 0) & (thorax.hu > -200))
+    found = find_lungs(thorax.hu, thorax.grid.spacing, CONFIG)
+    assert dice(found, aerated) > 0.95
+    lost = np.count_nonzero(thorax.lungs) - np.count_nonzero(aerated)
+    assert lost * np.prod(thorax.grid.spacing) / 1000 > 0.8 * ml  # there was something to lose
+
+
+@pytest.mark.parametrize(("mm", "inside"), [(30, True), (90, False)])
+def test_lungs_with_a_large_tumour_are_found(mm, inside):
+    # A tumour that is much larger than a slice's hole may be is left out, and nothing beside it.
+    thorax = a_thorax(any_anatomy(4), any_posture(4))
+    left = np.argwhere(thorax.lungs & (thorax.x > 0)).mean(axis=0)
+    away = (np.indices(thorax.hu.shape).T - left) * np.array(thorax.grid.spacing)
+    tumour = (np.linalg.norm(away, axis=-1) < mm / 2).T
+    thorax.hu[tumour] = 40
+    truth = thorax.lungs if inside else thorax.lungs & ~tumour
+    found = find_lungs(thorax.hu, thorax.grid.spacing, CONFIG)
+    assert dice(found, truth) > 0.95
+    assert found[tuple(np.rint(left).astype(int))] == inside
+
+
+def test_emphysematous_lungs_are_found():
+    thorax = a_thorax(an_anatomy(4, emphysema=0.6))
+    assert (thorax.hu[thorax.lungs] < -950).mean() > 0.3
+    found = find_lungs(thorax.hu, thorax.grid.spacing, CONFIG)
+    assert dice(found, thorax.lungs) > 0.95
+
+
+def test_airways_open_to_the_room_do_not_take_the_lungs_with_them():
+    thorax = a_thorax(any_anatomy(4), any_posture(4))
+    top = np.flatnonzero(thorax.lungs.any(axis=(1, 2)))[-1]
+    trachea = np.abs(thorax.x) < 10  # a channel from the neck's front into the windpipe
+    front = np.arange(thorax.hu.shape[1])[:, None] < thorax.hu.shape[1] // 2
+    thorax.hu[top - 4 :] = np.where(
+        np.broadcast_to(trachea & front, thorax.hu.shape)[top - 4 :], -1000, thorax.hu[top - 4 :]
+    )
+    found = find_lungs(thorax.hu, thorax.grid.spacing, CONFIG)
+    assert dice(found, thorax.lungs) > 0.95
+
+
+def test_lungs_without_any_tissue_are_said_to_be_none():
+    thorax = a_thorax(an_anatomy(4))
+    thorax.hu[thorax.lungs] = -1000  # air, as in a phantom or a bowel
+    found = find_lungs(thorax.hu, thorax.grid.spacing, CONFIG)
+    described = describe_chest(found, thorax.hu, thorax.grid.spacing)
+    with pytest.raises(NotAChest, match="0 ml of lung over 0 mm"):
+        check_chest(described, CONFIG)
 
 
 def dice(one, other):

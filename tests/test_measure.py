@@ -41,14 +41,17 @@ def measured(hu, lungs, maps):
 
 def test_doubt_counts_for_nothing_and_what_is_sure_wholly():
     # From 0.2 to 0.8 the share rises from 0 to 1: (0.65 - 0.2) / 0.6 = 0.75.
-    sure = firm(torch.tensor([0.0, 0.1, 0.2, 0.35, 0.65, 0.8, 1.0]))
-    np.testing.assert_allclose(sure.numpy(), [0, 0, 0, 0.25, 0.75, 1, 1], atol=1e-6)
+    maps = torch.tensor([0.0, 0.1, 0.2, 0.35, 0.65, 0.8, 1.0]).expand(1, len(STRUCTURES), 1, 1, 7)
+    sure = dict(zip(STRUCTURES, firm(maps)[0, :, 0, 0].numpy(), strict=True))
+    np.testing.assert_allclose(sure["tumour"], [0, 0, 0, 0.25, 0.75, 1, 1], atol=1e-6)
+    # From 0.02 to 0.3: (0.1 - 0.02) / 0.28 = 2 / 7, (0.2 - 0.02) / 0.28 = 9 / 14.
+    np.testing.assert_allclose(sure["halo"], [0, 2 / 7, 9 / 14, 1, 1, 1, 1], atol=1e-6)
 
 
 def test_volumes_are_those_of_the_voxels_that_are_seen():
     hu, lungs, maps = blank()
     for n, name in enumerate(STRUCTURES[1:], start=2):
-        maps[name][n % 9, 3, :n] = 0.9  # 2 voxels of fluid, 3 of liver tumour, and so on
+        maps[name][n % 9, 3, :n] = 1.0  # 2 voxels of fluid, 3 of liver tumour, and so on
     maps["tumour"][:] = 0.15  # a haze of doubt in a thousand voxels
     maps["tumour"][2, 5, 5], maps["tumour"][2, 5, 6] = 1.0, 0.5  # one and a half
     found = measured(hu, lungs, maps)
@@ -148,7 +151,7 @@ def test_pair_is_described_by_means_and_changes():
                chest_cm2=250.0, lung_ml=2000.0, lung_hu=-840.0, emphysema_share=0.06,
                noise_hu=11.0, noise_along_hu=9.0)  # fmt: skip
     found = describe_pair(before, after, torch.tensor([0.9]))
-    assert found.shape == (1, 25)
+    assert found.shape == (1, 23)
     found = dict(zip(INPUTS, found[0].tolist(), strict=True))
     # 1 + 5.7 / 0.3 = 20 and 1 + 11.7 / 0.3 = 40; 1 + 150 / 50 = 4; 1 + 4.5 / 0.5 = 10;
     # 1 + 6 / 2 = 4; 1 + 50 / 50 = 2; halves are log 1/2; 1 + 0.9 / 0.3 = 4.
@@ -159,7 +162,6 @@ def test_pair_is_described_by_means_and_changes():
         "liver_tumour_ml": (log(10) / 2, -log(10)),
         "bone_tumour_ml": (0, 0),
         "cored_tumour_ml": (0, 0),
-        "halo_ml": (log(4) / 2, log(4)),
         "fibrosis_ml": (log(2) / 2, log(2)),
         "muscle_cm2": (-log(2) / 2, -log(2)),
         "chest_cm2": (-log(2) / 2, -log(2)),

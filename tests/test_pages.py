@@ -15,7 +15,7 @@ from ctrs.assess import prepare_cached
 from ctrs.model.weights import read_card
 from ctrs.store import ScanFacts
 from ctrs.ui import messages, resources
-from ctrs.ui.upload import stage
+from ctrs.ui.staging import stage
 from ctrs.volume_cache import VolumeCache
 
 ROOT = Path(__file__).parents[1]
@@ -354,6 +354,63 @@ def test_days_typed_in_count(app):
     assert not app.header
 
 
+def two_kernels(later=0):
+    """A soft reconstruction, which the rule chooses, and a sharp one of the same scan."""
+    hard = chest(later=later, name=f"chest/{later}/sharp", kernel="B70f")
+    return [*chest(later=later), *hard]
+
+
+def test_the_reader_may_choose_the_series_and_the_choice_is_kept_with_the_result(app, shelf):
+    app.switch_page("pages/2_Upload.py").run()
+    upload(app, "baseline", two_kernels())
+    upload(app, "follow_up", two_kernels(later=84))
+    app.run().toggle(key="by_hand").set_value(True).run()
+    assert list(app.table[0].value.loc["Kernel"]) == ["soft B30f", "soft B30f", "same"]
+    app.selectbox(key="series of Follow-up CT").set_value(1).run()
+    assert list(app.table[0].value.loc["Kernel"]) == ["soft B30f", "sharp B70f", "differs"]
+    app.button(key="score").click().run()
+    assert not app.exception
+    text = read(app)
+    assert "a soft kernel and the follow-up scan a sharp one" in text
+    assert "named by the user" in app.table[-1].value.loc[:, "Why"].str.cat()
+    (name,) = shelf.worklist("upload")["patient"]
+    (pair,) = shelf.pairs_of(name)
+    assert pair.chosen_by_hand == ("follow-up",)
+    text = open_page(app, "pages/3_Patient.py", name)
+    assert "series chosen by hand: follow-up" in text
+
+
+def test_where_the_rule_chooses_nothing_is_said_of_a_hand(app, shelf):
+    score(app, two_kernels(), two_kernels(later=84))
+    (name,) = shelf.worklist("upload")["patient"]
+    assert shelf.pairs_of(name)[0].chosen_by_hand == ()
+    assert "by hand" not in open_page(app, "pages/3_Patient.py", name)
+
+
+def test_both_protocols_stand_side_by_side_beside_the_score(app, shelf):
+    score(app, chest(), chest(later=84, kernel="B70f"))
+    (table,) = [t.value for t in app.table if "Compared" in t.value.columns]
+    assert list(table.loc["Kernel"]) == ["soft B30f", "sharp B70f", "differs"]
+    assert list(table.loc["Distance between slices"]) == ["4 mm", "4 mm", "same"]
+    assert list(table.loc["Slice thickness"]) == ["9 mm", "9 mm", "same"]
+
+
+def test_scans_of_several_days_can_be_told_apart_by_the_reader(app, shelf):
+    both = [*chest(), *chest(later=84)]
+    assert "scans of 2 days" in score(app, both, both)
+    upload(app, "baseline", both)
+    upload(app, "follow_up", both)
+    app.run().toggle(key="by_hand").set_value(True).run()
+    days = next(box.options for box in app.selectbox if box.key.startswith("series of"))
+    (second,) = [n for n, label in enumerate(days) if "2024-04-01" in label]
+    (first,) = [n for n, label in enumerate(days) if "2024-01-08" in label]
+    app.selectbox(key="series of Baseline CT").set_value(first - 1)
+    app.selectbox(key="series of Follow-up CT").set_value(second - 1)
+    app.run().button(key="score").click().run()
+    (name,) = shelf.worklist("upload")["patient"]
+    assert shelf.pairs_of(name)[0].interval_days == 84
+
+
 class File(io.BytesIO):
     def __init__(self, name, content):
         super().__init__(content)
@@ -379,6 +436,8 @@ def test_the_model_page_reads_the_card_and_the_limits(app):
     assert "C-index: CTRS" in text
     assert "0.712" in text
     assert "42 to 62 or 106 to 140 days apart" in text
+    assert "| gaps | off the median by more than 1% and 0.1 mm | **refused** |" in text
+    assert "<!--" not in text
 
 
 @pytest.mark.parametrize(

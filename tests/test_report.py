@@ -111,8 +111,9 @@ def test_assessment_document():
 def test_red_document_has_null_for_every_number():
     document = json.loads(json.dumps(score_json(RED)))
     assert document["assessable"] is False
-    for key in ("survival_12m", "interval_90", "curve", "risk_group", "ood_percentile"):
+    for key in ("survival_12m", "interval_90", "risk_group", "ood_percentile"):
         assert document[key] is None
+    assert document["curve"] == {"months": [], "survival": [], "lower": [], "upper": []}
     assert document["members"] == []
     assert document["biomarkers"] == {}
 

@@ -114,6 +114,32 @@ def test_maps_of_a_model_that_looks_at_tumours_earn_their_place(trial, quiet):
     assert found["missed"] == []
 
 
+def test_each_pair_is_named_before_the_work_on_it(trial, quiet):
+    done = []
+
+    class Slow(Model):
+        def attribute(self, baseline, follow_up, days):
+            done.append("work")
+            return super().attribute(baseline, follow_up, days)
+
+    check_saliency(trial, TABLE, Slow(), done.append)
+    said = [entry for entry, before in zip(done, ["work", *done], strict=False)
+            if entry != before]  # fmt: skip
+    assert said == [
+        "saliency: pair 1 of 3 …", "work", "saliency: pair 2 of 3 …", "work",
+        "saliency: pair 3 of 3 …", "work",
+    ]  # fmt: skip
+
+
+def test_what_no_pair_can_tell_is_none_and_not_reached(trial, quiet):
+    for patient in TABLE.index:  # nothing that drives the hazard: no chance to compare with
+        scans = [visit(tumour=False), visit(tumour=False)]
+        write_prepared(trial / "prepared" / f"{patient}.npz", scans)
+    found = checked(trial, Model())
+    assert found["energy_over_chance"] is None
+    assert "energy_over_chance" in found["missed"]
+
+
 def test_map_that_points_beside_the_tumour_is_found_out(trial, quiet):
     found = checked(trial, Model(wrong=True))
     assert found["pointing_game"] == 0

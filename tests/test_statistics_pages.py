@@ -1,6 +1,7 @@
 """Cohort, Stable disease, Comparison and the patient among others, as a person reads them."""
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,8 +9,15 @@ import streamlit as st
 from reading import open_page, read
 
 from ctrs import NOTICE
-from ctrs.survival import kaplan_meier, landmark_cohort, log_rank, split_by_risk
-from ctrs.types import Outcome, Patient, Recist, Response
+from ctrs.survival import (
+    adjusted_proportionality,
+    calibration_at,
+    kaplan_meier,
+    landmark_cohort,
+    log_rank,
+    split_by_risk,
+)
+from ctrs.types import Outcome, Patient, PredictedCurve, Recist, Response
 from ctrs.ui import cohort as cohort_page
 from ctrs.ui import comparison
 from ctrs.ui.charts import as_csv
@@ -204,6 +212,85 @@ def test_a_cohort_in_which_nobody_died_has_no_hazard_ratio(filled, app):
     assert "No hazard ratio:" in read(app)
 
 
+@pytest.mark.parametrize("at", [6.0, 12.0, 18.0])
+def test_percentages_are_checked_at_the_month_asked_for(filled, app, at):
+    open_page(app, COHORT)
+    app.segmented_control(key="question").set_value("Are the percentages right?").run()
+    chosen = app.segmented_control(key="calibrated_at")
+    assert chosen.value == 12
+    chosen.set_value(at).run()
+    rows = table(filled).table
+    # Each curve falls by one rate throughout.
+    predicted = rows["survival_12m"] ** (at / 12)
+    found = calibration_at(rows["months"], rows["event"], predicted, at)
+    text = read(app)
+    assert f"(ICI {found.ici:.3f})" in text
+    assert f"Deaths within {at:g} months: **{found.observed_to_expected:.2f}**" in text
+    assert f"At each site**, {at:g} months after the follow-up CT" in text
+    (site,) = [t.value for t in app.get("table") if "Predicted (mean)" in t.value]
+    assert site["Predicted (mean)"].tolist() == [f"{100 * predicted.mean():.0f}\u00a0%"]
+    assert any(f"Calibration at {at:g} months was" in code.value for code in app.code)
+    assert "no prediction" not in text
+
+
+def test_without_curves_there_is_no_calibration_at_18_months(filled, app):
+    rows = table(filled).table
+    for row in rows.itertuples():
+        score = filled.find_score(f"pair-{row.patient}", "fixed")
+        short = PredictedCurve((0.0, 12.0), (1.0, row.survival_12m), (1.0, row.lower), (1.0, 1.0))
+        filled.save_score(f"pair-{row.patient}", replace(score, curve=short), {})
+    open_page(app, COHORT)
+    app.segmented_control(key="question").set_value("Are the percentages right?").run()
+    assert "points** off on average" in read(app)
+    app.segmented_control(key="calibrated_at").set_value(18.0).run()
+    text = read(app)
+    assert f"Of {len(rows)} patients no prediction for 18 months is stored" in text
+    assert "No calibration:" in text
+    assert "At each site" not in text
+    assert not app.exception
+    assert not app.error
+
+
+def test_nobody_followed_to_18_months_is_said(filled, app):
+    for number, name in enumerate(EVERYBODY):
+        filled.save_outcome(name, Outcome(2 + number / 4, number % 3 == 0))
+    open_page(app, COHORT)
+    app.segmented_control(key="question").set_value("Are the percentages right?").run()
+    app.segmented_control(key="calibrated_at").set_value(18.0).run()
+    text = read(app)
+    assert "No calibration: Nobody is followed up to 18" in text
+    assert "nan" not in text.lower()
+    assert not app.error
+
+
+def test_the_page_says_whether_the_hazard_ratio_is_the_same_early_and_late(filled, app):
+    open_page(app, COHORT)
+    app.segmented_control(key="question").set_value("In whom does it work?").run()
+    tests = {test.covariate: test for test in adjusted_proportionality(table(filled))}
+    text = read(app)
+    for test in (tests["score"], tests["global"]):
+        assert (
+            f"χ² = {test.chi_square:.2f}, df = {test.degrees_of_freedom}, p = {test.p_value:.3f}"
+            in text
+        )
+    assert not tests["score"].violated
+    assert "No sign that the score's hazard ratio changes over time" in text
+
+
+def test_a_score_that_tells_early_deaths_only_is_called_that(filled, app):
+    rows = table(filled).table.sort_values("survival_12m")
+    for rank, name in enumerate(rows["patient"]):
+        low = rank < len(rows) // 2  # the low half dies early; later nobody can tell
+        months = 0.3 + rank / 10 if low and rank % 4 else 6 + 14 * (rank * 7 % 53) / 53
+        filled.save_outcome(name, Outcome(months, True))
+    open_page(app, COHORT)
+    app.segmented_control(key="question").set_value("In whom does it work?").run()
+    assert adjusted_proportionality(table(filled))[0].violated
+    text = read(app)
+    assert "The hazard ratio of the score changes over time" in text
+    assert "No sign" not in text
+
+
 def test_a_cut_that_looked_is_stamped_and_its_p_corrected(filled, app):
     open_page(app, COHORT)
     app.segmented_control(key="groups_by").set_value("Best cut on these patients").run()
@@ -292,6 +379,33 @@ def test_the_patient_is_placed_among_patients_of_the_same_risk_group(filled, app
     assert "half of such patients live longer than **9 months**" in text
 
 
+def move(store, names, cohort):
+    for name in names:
+        store.save_patient(Patient(patient=name, cohort=cohort, sex="female"))
+
+
+def test_an_imported_cohort_can_be_what_the_patient_is_compared_with(filled, app):
+    move(filled, EVERYBODY[:30], "Ward *7*")
+    move(filled, EVERYBODY[30:31], "From the start")
+    filled.save_time_zero("From the start", "the start of treatment")
+    text = open_page(app, "pages/3_Patient.py", "DEMO-DISAGREES")
+    reference = app.selectbox(key="reference")
+    # Those counted from another day cannot be set beside a prediction from the follow-up CT.
+    assert reference.options == ["demo (simulated)", "Ward *7*"]
+    assert "demo cohort, all **simulated**" in text
+    reference.set_value("Ward *7*").run()
+    ward = landmark_cohort(filled.cohort_table("Ward *7*", "fixed"), "")[0].table
+    high = (ward["risk_group"] == "High risk").sum()
+    assert 10 <= high < len(ward) - 10
+    text = read(app)
+    assert f"all patients **{len(ward)}** → Risk group: High risk **{high}**" in text
+    assert f"{high} patients like this one" in text
+    assert f"of the {len(ward)} patients (Ward *7*)" in text
+    assert "these patients of Ward *7*" in text
+    assert "demo cohort" not in text
+    assert not app.exception
+
+
 def test_fewer_than_ten_like_the_patient_are_refused(filled, app):
     open_page(app, "pages/3_Patient.py", "DEMO-DISAGREES")
     app.get("button_group")  # the pills
@@ -370,7 +484,7 @@ def test_an_unexpected_error_is_a_reference_and_leaves_the_notice(
     def fail(*_, **__):
         raise ZeroDivisionError("division by MUELLER^ANNA")
 
-    st.cache_data.clear()
+    st.cache_resource.clear()
     monkeypatch.setattr(broken, fail)
     text = open_page(app, page)
     assert "reference `" in text

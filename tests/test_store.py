@@ -16,7 +16,7 @@ import pytest
 
 from ctrs.errors import NotInStore, StoreUnusable
 from ctrs.measurement import Measurement
-from ctrs.store import CohortCounts, ScanFacts, Store, StoredPair
+from ctrs.store import CohortCounts, ImportedCounts, ScanFacts, Store, StoredPair
 from ctrs.store.database import MIGRATIONS, connect, migrate
 from ctrs.types import (
     Biomarker,
@@ -431,6 +431,24 @@ def test_the_cohort_table_has_who_counts(cohort):
     assert table["zone"].tolist() == ["green", "green"]
 
 
+def test_survival_is_predicted_to_the_months_that_the_curve_has(cohort):
+    months = (0.0, 6.0, 12.0, 18.0)
+    later = PredictedCurve(
+        months, (1.0, 0.8, 0.6, 0.35), (1.0, 0.7, 0.5, 0.2), (1.0, 0.9, 0.7, 0.5)
+    )
+    cohort.save_score("k02", replace(GREEN, curve=later), {})
+    cohort.save_score("k01", replace(GREEN, curve=replace(later, months=(0, 6, 12, 17))), {})
+    cohort.save_score("k03", replace(AMBER, curve=None), {})
+    cohort.save_score("k99", replace(GREEN, curve=later), {})  # of another cohort
+    cohort.save_score("k08", replace(GREEN, curve=later, model_version="v0"), {})
+    assert cohort.predicted_survival("north", "v1", 18)["P-02"] == 0.35
+    assert set(cohort.predicted_survival("north", "v1", 18).index) & {
+        "P-01", "P-03", "P-08", "P-10", "P-99"
+    } == set()  # fmt: skip
+    assert cohort.predicted_survival("north", "v1", 6)[["P-01", "P-02"]].tolist() == [0.8, 0.8]
+    assert cohort.predicted_survival("north", "v1", 7.5).empty
+
+
 def test_amber_counts_if_asked_for(cohort):
     table = cohort.cohort_table("north", "v1", include_amber=True)
     assert table["patient"].tolist() == ["P-01", "P-02", "P-03"]
@@ -653,6 +671,40 @@ def test_a_score_that_arrives_after_the_deletion_is_not_kept(store):
         store.save_score("k1", GREEN, {})
 
 
+def test_a_deleted_cohort_is_gone_whole_and_the_others_stay(tmp_path):
+    path = tmp_path / "ctrs.duckdb"
+    with Store(path) as store:
+        homes = {"P-1": "ward", "P-2": "ward", "P-3": "ward 2", "P-4": "demo"}
+        for number, (patient, cohort) in enumerate(homes.items()):
+            add(store, patient, f"k{number}", GREEN, Outcome(5.0 + number, True), cohort)
+            store.save_scan(f"k{number}-b", ScanFacts((4, 5, 6), (1.0, 2.0, 3.0)))
+        store.save_pair("k9", "P-3", "k1-b", "later", 84, ())  # shares a scan with P-2
+        store.save_link("P-1", "k0", (1.5, -2.0, 6.25))
+        store.bulk_load(readings=pd.DataFrame({"patient": ["P-2"], "recist": ["SD"]}))
+        store.bulk_load(patients=[Patient(patient="P-5", cohort="ward")])
+        for cohort in ("ward", "ward 2", "nobody's"):
+            store.save_time_zero(cohort, "the follow-up CT")
+        assert store.imported_cohorts() == {
+            "ward": ImportedCounts(patients=3, with_scans=2),
+            "ward 2": ImportedCounts(patients=1, with_scans=1),
+        }
+        assert store.delete_cohort("ward") == ["k0-b", "k0-f", "k1-f"]
+        assert store.cohorts() == ["demo", "ward 2"]
+        assert store.time_zero("ward") is None
+        assert store.time_zero("ward 2") == "the follow-up CT"
+        assert store.scan("k1-b") is not None
+        assert store.outcome("P-3") == Outcome(7.0, True)
+        assert [store.find_score(f"k{n}", "v1") for n in range(4)] == [None, None, GREEN, GREEN]
+        trail = store.audit_trail(9)
+        assert trail["action"].tolist() == ["delete cohort", "link scans"]
+        assert trail["detail"][0] == "ward: 3 patients, 3 scans"
+        assert store.delete_cohort("ward") == []
+        assert store.cohorts() == ["demo", "ward 2"]
+    left = "\n".join(line for line in dump(path).split("\n") if not line.startswith("audit "))
+    for gone in ("P-1", "P-2", "P-5", "k0"):
+        assert gone not in left
+
+
 def test_a_deleted_patient_can_come_back(store):
     add(store, score=GREEN)
     store.delete_patient("P-ANNA")
@@ -724,10 +776,11 @@ def test_two_stores_in_memory_are_two(store):
 @pytest.mark.parametrize(
     "content", [b"patient,months\nP-1,3\n" * 500, b"", b"SQLite format 3\0" * 300]
 )
-def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path, content):
-    path = tmp_path / "ctrs.duckdb"
+@pytest.mark.parametrize("name", ["ctrs.duckdb", "ctrs.csv", "ctrs.json"])
+def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path, content, name):
+    path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(StoreUnusable, match=r"ctrs\.duckdb") as caught:
+    with pytest.raises(StoreUnusable, match=f"{name} is not a DuckDB database") as caught:
         Store(path)
     assert str(tmp_path) not in caught.value.what + caught.value.next_step
     assert caught.value.next_step.endswith(".")

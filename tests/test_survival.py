@@ -16,8 +16,10 @@ from lifelines.datasets import load_dd, load_lung, load_lymphoma
 
 from ctrs.errors import TooFewPatients
 from ctrs.survival import (
+    adjusted_proportionality,
     at_risk,
     concordance,
+    cox_model,
     hazard_ratio,
     kaplan_meier,
     landmark_cohort,
@@ -27,6 +29,7 @@ from ctrs.survival import (
     survival_at,
 )
 from ctrs.types import Cohort
+from tests.survival_data import veteran
 
 NAN = float("nan")
 
@@ -328,6 +331,39 @@ def test_adjusted_hazard_ratio_is_that_of_r(lung):
     assert row.p_value == pytest.approx(4.4470667e-05, rel=1e-4)
     assert row.n_patients == 227
     assert row.label == "Per +10 points, adjusted for age, sex"
+
+
+def test_proportional_hazards_of_the_adjusted_model_are_those_of_r(lung):
+    # R: cox.zph(coxph(Surv(time, status) ~ age + sex + ph.ecog, lung))
+    table = lung.assign(survival_12m=1 - lung["ph.ecog"] / 10)
+    tests = adjusted_proportionality(Cohort("lung", table))
+    assert {t.covariate: (round(t.chi_square, 3), t.degrees_of_freedom, round(t.p_value, 2))
+            for t in tests} == {
+        "score": (2.054, 1, 0.15), "age": (0.188, 1, 0.66), "sex": (2.305, 1, 0.13),
+        "global": (4.464, 3, 0.22),
+    }  # fmt: skip
+
+
+def test_levels_of_one_covariate_are_tested_together():
+    # cox_model is held against R's cox.zph on the same patients elsewhere.
+    table = veteran().rename(columns={"celltype": "histology"})
+    table = table.assign(
+        survival_12m=table["karno"] / 100, pd_l1=np.where(table["trt"] == 1, "<1%", ">=50%"),
+        tumour_volume_ml=np.exp(table["diagtime"] / 20),
+    )  # fmt: skip
+    cohort = Cohort("veteran", table)
+    tests = {test.covariate: test for test in adjusted_proportionality(cohort)}
+    model = cox_model(cohort, ["karno", "age", "diagtime", "histology", "trt"])
+    names = {"karno": "score", "diagtime": "tumour volume", "trt": "PD-L1"}
+    assert len(tests) == len(model.proportionality)
+    for test in model.proportionality:
+        found = tests[names.get(test.covariate, test.covariate)]
+        assert found.chi_square == pytest.approx(test.chi_square, rel=1e-5)
+        assert found.degrees_of_freedom == test.degrees_of_freedom
+    assert tests["histology"].degrees_of_freedom == 3
+    assert tests["score"].violated
+    alive = cohort.table.assign(event=False)
+    assert adjusted_proportionality(Cohort("veteran", alive)) == ()
 
 
 def test_adjusting_takes_out_what_another_column_explains():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines.datasets import load_lung
+from scipy.stats import chi2, norm
 
 from ctrs import cli
 from tests.survival_data import VETERAN, simulated_follow_up
@@ -187,6 +188,66 @@ def test_a_death_is_known_by_many_names(run, table, codes):
     assert found["groups"]["all"]["events"] == 2
 
 
+def test_a_comma_is_a_decimal_one_where_it_parts_no_cells(run, table):
+    words = "t;e;x\n1,5;1;0,25\n2,75;0;0,5\n4;1;1,5\n"
+    arguments = "--time", "t", "--event", "e"
+    code, found, _ = run("km", table(words), *arguments, "--at", "2")
+    assert code == 0
+    assert found["groups"]["all"]["survival_at"]["2"] == {
+        "s": pytest.approx(2 / 3), "lo": pytest.approx(0.0541, abs=1e-4),
+        "hi": pytest.approx(0.9452, abs=1e-4), "at_risk": 2,
+    }  # fmt: skip
+    _, found, _ = run("concordance", table(words), *arguments, "--covariates", "x")
+    assert found["harrell"] == 1  # 0.25 dies before 0.5 and 1.5; as text they'd have no order
+    code, found, _ = run("km", table('t,e\n"1,5",1\n2,0\n'), *arguments)
+    assert "1 of 2 times in “t” are no numbers" in found["error"]["what"]
+
+
+def test_any_column_can_be_called_months_or_event(run, lung, table):
+    raw = pd.read_csv(lung)
+    path = table(raw.rename(columns={"sex": "event", "age": "months", "ph.ecog": "_group"}))
+    covariates = "months,event,_group"
+    _, found, _ = run("cox", *columns(path), "--covariates", covariates)
+    assert found["rows"]["event"]["hr"] == pytest.approx(0.575445, abs=1e-6)
+    assert list(found["rows"]) == list(found["univariable"]) == covariates.split(",")
+    assert list(found["ph"]) == [*covariates.split(","), "global"]
+    _, found, _ = run("logrank", *columns(path), "--group", "event")
+    assert found["chi2"] == pytest.approx(10.32674195489, abs=1e-8)
+    _, found, _ = run("logrank", *columns(path), "--group", "event", "--strata", "_group")
+    _, plain, _ = run("logrank", *columns(lung), "--group", "sex", "--strata", "ph.ecog")
+    assert found["chi2"] == plain["chi2"]
+    words = table(raw.assign(event=raw["sex"].map({1: "a: m", 2: "b: f"})))
+    _, found, _ = run("cox", *columns(words), "--covariates", "event")
+    assert list(found["rows"]) == ["event: b: f"]
+
+
+def test_groups_with_long_numbers_stay_apart(run, table):
+    path = table({"t": [3, 5, 8], "e": [1, 0, 1], "g": [1000001, 1000002, 0.5]})
+    _, found, _ = run("km", path, "--time", "t", "--event", "e", "--group", "g")
+    assert list(found["groups"]) == ["0.5", "1000001", "1000002"]
+
+
+def test_times_are_called_what_was_typed(run, table):
+    path = table({"t": [300, 365.24215, 2e6], "e": [1, 1, 0], "x": [1, 2, 3]})
+    arguments = path, "--time", "t", "--event", "e", "--at", "365.2421, 365.2422,1000000"
+    _, found, _ = run("km", *arguments)
+    points = found["groups"]["all"]["survival_at"]
+    assert {name: point["s"] for name, point in points.items()} == pytest.approx(
+        {"365.2421": 2 / 3, "365.2422": 1 / 3, "1000000": 1 / 3}
+    )
+    _, found, _ = run("concordance", *arguments, "--covariates", "x")
+    assert found["auc"] == {"365.2421": 1, "365.2422": 1, "1000000": 1}
+
+
+def test_before_the_first_death_the_interval_is_one_as_in_r(run, table):
+    # summary(survfit(Surv(c(2, 3, 5), c(0, 1, 1)) ~ 1), times = c(1, 2)): 1 (1 to 1)
+    path = table({"t": [2, 3, 5], "e": [0, 1, 1]})
+    _, found, _ = run("km", path, "--time", "t", "--event", "e", "--at", "1,2")
+    points = found["groups"]["all"]["survival_at"]
+    assert points["1"] == {"s": 1, "lo": 1, "hi": 1, "at_risk": 3}
+    assert points["2"] == {"s": 1, "lo": 1, "hi": 1, "at_risk": 3}
+
+
 def test_zero_one_and_nobody(run, table):
     at_zero = table({"t": [0, 0, 4], "e": [1, 0, 1]})
     _, found, _ = run("km", at_zero, "--time", "t", "--event", "e", "--at", "0,4")
@@ -201,18 +262,37 @@ def test_zero_one_and_nobody(run, table):
     assert "1 were lost before the landmark" in found["error"]["what"]
 
 
-def test_small_groups_have_no_p(run, table):
-    months, event, points, _ = simulated_follow_up(2, 19)
-    path = table({"t": months, "e": event.astype(int), "g": ["a"] * 9 + ["b"] * 10, "x": points})
+@pytest.mark.parametrize(
+    ("died", "chi_square", "p"),
+    [([1, 1, 1, 1, 1, 1], 0.254237, 0.614107), ([1, 0, 1, 1, 0, 1], 0.384615, 0.535143)],
+)
+def test_small_groups_have_the_p_of_r_and_a_note(run, table, died, chi_square, p):
+    # The toy cases that lifelines was held against R with.
+    path = table({"t": [10, 20, 30, 10, 20, 50], "e": died, "g": [1, 1, 1, 2, 2, 2]})
     _, found, _ = run("logrank", path, "--time", "t", "--event", "e", "--group", "g")
-    assert found["p"] is None
+    assert (found["chi2"], found["p"]) == pytest.approx((chi_square, p), abs=1e-6)
     assert "fewer than 10" in found["note"]
-    assert found["chi2"] > 0
-    few = table({"t": months[:9], "e": event[:9].astype(int), "x": points[:9]})
+
+
+def test_each_pair_of_small_groups_has_a_p(run, table):
+    path = table({"t": [10, 20, 30, 10, 20, 50, 3, 5], "e": [1, 0, 1, 1, 0, 1, 1, 1],
+                  "g": ["a", "a", "a", "b", "b", "b", "c", "c"]})  # fmt: skip
+    _, found, _ = run("logrank", path, "--time", "t", "--event", "e", "--group", "g")
+    pairs = {tuple(pair["groups"]): pair for pair in found["pairs"]}
+    assert pairs["a", "b"]["p"] == pytest.approx(0.535143, abs=1e-6)
+    # Benjamini-Hochberg by hand: the largest of three stays, the smallest is at most 3 times.
+    assert pairs["a", "b"]["p_adjusted"] == pytest.approx(0.535143, abs=1e-6)
+    assert all(pair["p"] <= pair["p_adjusted"] <= 3 * pair["p"] for pair in pairs.values())
+
+
+def test_a_small_model_has_the_p_of_its_row_and_a_note(run, table):
+    months, event, points, _ = simulated_follow_up(2, 9)
+    few = table({"t": months, "e": event.astype(int), "x": points})
     _, found, _ = run("cox", few, "--time", "t", "--event", "e", "--covariates", "x")
-    assert found["rows"]["x"]["p"] is None
-    assert found["ph"]["global"]["p"] is None
-    assert found["rows"]["x"]["hr"] > 0
+    row = found["rows"]["x"]
+    assert row["p"] == pytest.approx(2 * norm.sf(abs(row["coef"] / row["se"])))  # Wald
+    assert found["ph"]["global"]["p"] == pytest.approx(chi2.sf(found["ph"]["global"]["chi2"], 1))
+    assert "fewer than 10" in found["note"]
 
 
 @pytest.mark.parametrize(
@@ -252,12 +332,49 @@ def test_statistics_without_an_answer_are_explained(run, table):
         assert found["error"]["next_step"]
     code, found, _ = run("km", alive.with_name("nothing.csv"), "--time", "t", "--event", "e")
     assert code == 3
+    assert found["error"]["what"] == "There is no file “nothing.csv”."
 
 
-def test_a_time_past_follow_up_has_no_auc(run, lung):
-    code, found, _ = run("concordance", *columns(lung), "--covariates", "pat.karno", "--at", 5000)
-    assert code == 3
-    assert "0 are followed past it" in found["error"]["what"]
+def test_a_time_past_follow_up_has_no_auc_and_leaves_the_rest(run, lung):
+    arguments = "concordance", *columns(lung), "--covariates", "pat.karno"
+    _, known, _ = run(*arguments, "--at", "365")
+    code, found, _ = run(*arguments, "--at", "365,5000")
+    assert code == 0
+    assert found["auc"] == {"365": known["auc"]["365"], "5000": None}
+    assert "AUC at 5000" in found["note"]
+    assert "0 are followed past it" in found["note"]
+    assert "note" not in known
+    _, whole, _ = run(*arguments)
+    assert {k: found[k] for k in ("harrell", "uno", "until")} == {
+        k: whole[k] for k in ("harrell", "uno", "until")
+    }
+
+
+def test_a_time_before_the_first_death_leaves_harrells_c(run, lung):
+    code, found, _ = run("concordance", *columns(lung), "--covariates", "pat.karno", "--at", 2)
+    assert code == 0
+    assert (found["uno"], found["auc"]) == (None, {"2": None})
+    assert found["harrell"] > 0.55
+    assert "Uno's C: 225 patients with 0 deaths" in found["note"]
+
+
+@pytest.mark.parametrize(
+    ("statistic", "idle"),
+    [
+        ("km", {"--covariates": "nowhere", "--strata": "nowhere", "--per": "10"}),
+        ("logrank", {"--covariates": "nowhere", "--at": "12", "--per": "10"}),
+        ("cox", {"--group": "nowhere", "--at": "12", "--interval": "log"}),
+        ("concordance", {"--group": "nowhere", "--strata": "nowhere", "--per": "10"}),
+    ],
+)
+def test_an_option_of_another_statistic_is_named_and_ignored(run, lung, statistic, idle):
+    needed = {"logrank": ["--group", "sex"], "km": []}.get(statistic, ["--covariates", "age"])
+    _, without, silence = run(statistic, *columns(lung), *needed, "--unit", "days")
+    given = [word for pair in idle.items() for word in pair]
+    code, found, said = run(statistic, *columns(lung), *needed, "--unit", "days", *given)
+    assert (code, found, silence) == (0, without, "")
+    for option in idle:
+        assert f"{option} does not apply to {statistic} and is ignored." in said
 
 
 @pytest.mark.parametrize(

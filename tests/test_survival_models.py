@@ -18,7 +18,6 @@ from ctrs.survival import (
     landmark,
     log_rank,
     pairwise_log_rank,
-    reportable_p,
     restricted_mean,
     reverse_kaplan_meier,
     survival_at,
@@ -200,23 +199,20 @@ def test_pairs_of_veteran_and_their_adjustment_are_those_of_r():
     raw = [6.6892123e-04, 5.1918015e-04, 0.36442284, 0.75565133, 2.2045675e-03, 2.6283169e-05]
     adjusted = [1.33784245e-03, 1.33784245e-03, 0.43730740, 0.75565133, 3.30685128e-03,
                 1.57699010e-04]  # fmt: skip
-    assert [pair.p_value for pair in pairs] == pytest.approx(raw, abs=1e-8)
+    assert [pair.test.p_value for pair in pairs] == pytest.approx(raw, abs=1e-8)
     assert [pair.p_adjusted for pair in pairs] == pytest.approx(adjusted, abs=1e-8)
 
 
-def test_a_group_under_ten_has_no_p_and_does_not_count_as_a_test():
-    groups = cohorts(veteran(), "celltype")
-    few = Cohort("few", groups[3].table.head(9))
-    assert reportable_p(log_rank([groups[0], few])) is None
-    ten = Cohort("ten", groups[3].table.head(10))
-    assert reportable_p(log_rank([groups[0], ten])) == log_rank([groups[0], ten]).p_value
-    nobody_died = make_cohort([4, 5], [0, 0], "silent")
-    pairs = pairwise_log_rank([groups[0], groups[1], few, nobody_died])
-    shown = [(pair.first, pair.second) for pair in pairs if pair.p_value is not None]
-    assert shown == [("squamous", "smallcell")]
-    assert pairs[0].p_adjusted == pairs[0].p_value
-    assert {pair.p_adjusted for pair in pairs[1:]} == {None}
-    assert pairwise_log_rank([groups[0]]) == []
+def test_a_pair_that_cannot_be_compared_does_not_count_as_a_test():
+    squamous, smallcell, *_ = cohorts(veteran(), "celltype")
+    # Followed for no time: nobody of them is under observation when somebody dies.
+    nobody = make_cohort([0, 0], [0, 0], "nobody")
+    pairs = pairwise_log_rank([squamous, nobody, smallcell])
+    compared = [pair for pair in pairs if pair.test is not None]
+    assert [(pair.first, pair.second) for pair in compared] == [("squamous", "smallcell")]
+    assert compared[0].p_adjusted == compared[0].test.p_value
+    assert [pair.p_adjusted for pair in pairs if pair.test is None] == [None, None]
+    assert pairwise_log_rank([squamous]) == []
 
 
 # --- Cox ------------------------------------------------------------------------------------

@@ -26,14 +26,16 @@ EXPLORATORY = (
 FOREST = (
     "Hazard ratios of death per +10 percentage points of predicted 12-month survival are from"
     " univariable Cox models (Efron's ties) with 95% Wald intervals; interactions were tested by"
-    f" likelihood ratio. No estimate is given for subgroups of fewer than {MIN_GROUP} patients."
+    " likelihood ratio, and proportional hazards in the adjusted model by the score test of"
+    " Grambsch and Therneau (1994, over 1 - Kaplan-Meier). No estimate is given for subgroups of"
+    f" fewer than {MIN_GROUP} patients."
 )
 TABLE_ONE = (
     "Characteristics are given as median (quartiles) or count (share); groups are compared by"
     " standardised differences among patients whose value is known."
 )
-CALIBRATION = (
-    "Calibration at 12 months was assessed by hazard regression on a restricted cubic spline"
+_CALIBRATION = (
+    "Calibration at {at:g} months was assessed by hazard regression on a restricted cubic spline"
     " (3 knots) of the complementary log-log of the predicted risk, and by Kaplan-Meier in tenths"
     " of the prediction; ICI is the mean absolute distance of the smoothed curve from the diagonal."
 )
@@ -64,6 +66,11 @@ PLACEMENT = (
     "The predicted curve is the mean of the model's members with its 90% interval; it is shown over"
     " the Kaplan-Meier estimate (95% log-log band) of patients of a reference cohort."
 )
+
+
+def calibration(at: float) -> str:
+    """The sentence for calibration ``at`` months after the follow-up CT."""
+    return _CALIBRATION.format(at=at)
 
 
 def methods(

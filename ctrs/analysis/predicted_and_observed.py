@@ -14,7 +14,7 @@ class PredictedAndObserved:
     """One level of a factor.
 
     Attributes:
-        predicted: Mean predicted survival at 12 months.
+        predicted: Mean predicted survival at the time asked for.
         observed: Kaplan-Meier then; ``None`` for fewer than 10 patients, NaN where nobody was
             followed that long.
     """
@@ -26,8 +26,15 @@ class PredictedAndObserved:
     observed: SurvivalAt | None
 
 
-def predicted_and_observed(cohort: Cohort, factor: str) -> tuple[PredictedAndObserved, ...]:
-    """Mean prediction and observed survival at 12 months in each level of a factor."""
+def predicted_and_observed(
+    cohort: Cohort, factor: str, at: float, column: str
+) -> tuple[PredictedAndObserved, ...]:
+    """Mean prediction and observed survival in each level of a factor.
+
+    Args:
+        at: Months after time zero.
+        column: Of the cohort's table, with the predicted P(alive ``at``).
+    """
     found = []
     for level in levels(cohort.table, factor):
         own = Cohort(level, cohort.table[levels_of(cohort.table, factor) == level])
@@ -37,8 +44,8 @@ def predicted_and_observed(cohort: Cohort, factor: str) -> tuple[PredictedAndObs
                 level,
                 len(own.table),
                 int(own.table["event"].sum()),
-                float(own.table["survival_12m"].mean()),
-                survival_at(kaplan_meier(own), own, 12.0) if enough else None,
+                float(own.table[column].mean()),
+                survival_at(kaplan_meier(own), own, at) if enough else None,
             )
         )
     return tuple(found)

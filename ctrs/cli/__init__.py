@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from uuid import uuid4
 
 from ctrs import NOTICE
@@ -40,13 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CtrsError as error:
         return _refuse(options, error)
     except OSError as fault:
-        what = f"A file or folder cannot be read or written ({fault.strerror})."
+        what = f"{_what(options, fault)} cannot be read or written ({fault.strerror})."
         return _refuse(options, CtrsError(what, "Check the paths, the permissions and the space."))
     except Exception as fault:
         reference = uuid4().hex[:8]
         say(f"{type(fault).__name__}, reference {reference}\n{places_of(fault)}")
         what = f"Something went wrong on our side (reference {reference})."
         return _refuse(options, CtrsError(what, "Report it with the lines above."))
+
+
+def _what(options: argparse.Namespace, fault: OSError) -> str:
+    """Which of the paths that were given; not the path, which may hold the name of a patient."""
+    for name, value in vars(options).items():
+        if isinstance(value, Path) and str(value) == str(fault.filename):
+            return f"The path given as “{name}”"
+    return "A file or folder"
 
 
 def _refuse(options: argparse.Namespace, error: CtrsError) -> int:

@@ -25,7 +25,7 @@ from ctrs.cohort_import import (
 )
 from ctrs.errors import error_json
 from ctrs.pseudonym import load_key
-from ctrs.store import Store
+from ctrs.store import Store, require_database
 from ctrs.text_table import read_text_table
 
 
@@ -45,6 +45,7 @@ def add(commands: Any) -> None:
 
 def _import(options: argparse.Namespace) -> int:
     path = options.store or places.store()
+    require_database(path)  # before a key is made beside it
     cohort = cohort_name(options.cohort or name_from_file(options.csv.stem))
     table = read_text_table(options.csv)
     mapping = guess_mapping(list(table.cells.columns))
@@ -69,8 +70,8 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _key(store: Path, dry: bool) -> bytes:
-    """Beside the store; a dry run makes no file and is content with a key of the moment."""
-    file = store.with_name(places.pseudonym_key().name)
+    """Of this store; a dry run makes no file and is content with a key of the moment."""
+    file = places.pseudonym_key(store)
     return os.urandom(32) if dry and not file.exists() else load_key(file)
 
 

@@ -12,8 +12,17 @@ DONE, WRONG_USAGE, UNUSABLE, NOT_ASSESSABLE = 0, 2, 3, 4
 MAX_PATIENTS = 1_000_000
 
 
-def show(options: argparse.Namespace, document: dict[str, Any], text: str) -> None:
-    print(json.dumps(document, indent=2) if getattr(options, "json", False) else text)
+def show(
+    options: argparse.Namespace, document: dict[str, Any], text: str | Callable[[], str]
+) -> None:
+    """Print the document, or else the text, which is made only then if it is a function."""
+    if getattr(options, "json", False):
+        print(json.dumps(document, indent=2))
+        return
+    words = text() if callable(text) else text
+    # A terminal without quotation marks shows “?” for them; an error would show nothing at all.
+    encoding = sys.stdout.encoding or "utf-8"
+    print(words.encode(encoding, "replace").decode(encoding))
 
 
 def say(text: str) -> None:

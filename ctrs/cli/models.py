@@ -81,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     trial = options.trial or places.trial()
     prepare_cohort(trial, say)
     found = evaluate_trial(trial, ensemble, options.split, say)
-    show(options, found, as_markdown(ensemble.card, {options.split: found}))
+    show(options, found, lambda: as_markdown(ensemble.card, {options.split: found}))
     return DONE
 
 
@@ -90,7 +90,7 @@ def _evaluate_real(options: argparse.Namespace, ensemble: Ensemble) -> int:
 
     typical = ensemble.card.typical_survival
     found = check_real_anatomy(options.real, ensemble, typical_survival=typical, progress=say)
-    show(options, found, as_markdown(found))
+    show(options, found, lambda: as_markdown(found))
     return DONE
 
 

@@ -56,7 +56,8 @@ def _inspect(options: argparse.Namespace) -> int:
     proposal = propose_pair(inventory, Config().pair, options.treatment_start)
     document = report.inventory_json(inventory)
     document |= {"proposed_pair": report.proposal_json(proposal)}
-    if inventory.chosen is None:
+    usable = document["chosen"] is not None
+    if not usable:
         document |= {"error": error_json(found.fault)}
     lines = [
         f"{series.rank or '-':>3}  {series.header.description or 'series'}: "
@@ -70,7 +71,7 @@ def _inspect(options: argparse.Namespace) -> int:
         pair = zip((proposal.baseline, proposal.follow_up), names, strict=True)
         lines += [f"  ?  {name}: {s.header.series_uid} ({why})" for s, (name, why) in pair]
     show(options, document, "\n".join(lines) or "No file found.")
-    return DONE if inventory.chosen else UNUSABLE
+    return DONE if usable else UNUSABLE
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -87,7 +88,7 @@ def _score(options: argparse.Namespace) -> int:
             progress=lambda stage: say(f"{stage} …"),
         )
         if store is not None:
-            remember(assessment, _pseudonym(assessment), workshop)
+            remember(assessment, _pseudonym(assessment, options.store), workshop)
         if options.saliency and assessment.score.assessable:
             _write_saliency(assessment, workshop, options.saliency)
     show(options, report.assessment_json(assessment), report.score_text(assessment.score))
@@ -139,10 +140,10 @@ def _store(options: argparse.Namespace) -> Store | None:
         return None
 
 
-def _pseudonym(assessment: Assessment) -> str:
+def _pseudonym(assessment: Assessment, store: Path | None) -> str:
     baseline = assessment.pair.baseline
     known = baseline.header.patient_id or baseline.sha256
-    return pseudonym(known, load_key(places.pseudonym_key()))
+    return pseudonym(known, load_key(places.pseudonym_key(store)))
 
 
 def _write_saliency(assessment: Assessment, workshop: Workshop, folder: Path) -> None:

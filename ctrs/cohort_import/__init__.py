@@ -8,6 +8,7 @@ from ctrs.cohort_import.load import (
     load,
     name_from_file,
     nothing_left,
+    remove,
     report_json,
     report_text,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "name_from_file",
     "nothing_left",
     "read_mapping",
+    "remove",
     "report_json",
     "report_text",
 ]

@@ -19,7 +19,7 @@ from ctrs.cohort_import.mapping import (
 from ctrs.cohort_import.values import LIMITS, Values
 from ctrs.pseudonym import pseudonym
 from ctrs.survival.table import decode_events
-from ctrs.text_table import TextTable, shown
+from ctrs.text_table import TextTable, numbers, shown
 
 DAYS_A_MONTH = 365.25 / 12
 MONTHS_IN: dict[Unit, float] = {"days": 1 / DAYS_A_MONTH, "months": 1.0, "years": 12.0}
@@ -107,9 +107,9 @@ def dry_run(table: TextTable, key: bytes, mapping: Mapping) -> DryRun:
     sieve = _Sieve(table.cells.index)
     warnings: list[str] = []
     sieve.drop(columns["patient"].isna(), "no patient identifier")
-    mapping, unit_reason = _with_unit(mapping, columns, _comma(table))
-    outcome = _outcome(columns, mapping, _comma(table), sieve)
-    known = _known(columns, _comma(table), sieve, warnings)
+    mapping, unit_reason = _with_unit(mapping, columns, table.decimal_comma)
+    outcome = _outcome(columns, mapping, table.decimal_comma, sieve)
+    known = _known(columns, table.decimal_comma, sieve, warnings)
     _drop_duplicates(pd.DataFrame(columns), sieve)
     kept = pd.DataFrame({"patient": columns["patient"], **outcome, **known})[sieve.kept]
     kept["patient"] = [pseudonym(patient, key) for patient in kept["patient"]]
@@ -132,11 +132,6 @@ def dry_run(table: TextTable, key: bytes, mapping: Mapping) -> DryRun:
     )
 
 
-def _comma(table: TextTable) -> bool:
-    """Whether 12,5 is a number: only where the comma does not part the cells."""
-    return table.separator != ","
-
-
 # --- Times and outcomes -------------------------------------------------------------------------
 
 
@@ -149,7 +144,7 @@ def _with_unit(
     said = unit_in_name(name)
     if said is not None:
         return replace(mapping, unit=said), f"guessed from the name “{shown(name)}”"
-    longest = values.numbers(columns["time"], comma).max()
+    longest = numbers(columns["time"], comma).max()
     unit: Unit = "months"
     if longest > MOST_MONTHS:
         unit = "days"
@@ -181,7 +176,7 @@ def _outcome(
 
 def _months(column: pd.Series, mapping: Mapping, comma: bool) -> pd.Series:
     assert mapping.unit is not None
-    return values.numbers(column, comma) * MONTHS_IN[mapping.unit]
+    return numbers(column, comma) * MONTHS_IN[mapping.unit]
 
 
 def _to_scan(

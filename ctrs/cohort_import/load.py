@@ -76,6 +76,26 @@ def load(run: DryRun, cohort: str, store: Store) -> None:
     store.audit("import cohort", None, f"{cohort}: {len(table)} of {run.rows} rows")
 
 
+def remove(cohort: str, store: Store) -> list[str]:
+    """Take an imported cohort out again, with everything derived from its patients.
+
+    The record of what was done keeps its lines, and gets one more.
+
+    Returns:
+        ``sha256`` of scans that nobody else needs: the caller deletes their files.
+
+    Raises:
+        InputRejected: No table of that name was imported, or it is one of the app's own cohorts.
+    """
+    if cohort in RESERVED or cohort not in store.imported_cohorts():
+        raise InputRejected(
+            f"“{cohort}” is not an imported cohort: it may have been removed already, or belongs to"
+            " the app.",
+            "Choose one of the imported cohorts.",
+        )
+    return store.delete_cohort(cohort)
+
+
 def nothing_left(run: DryRun) -> InputRejected:
     """Why an import of this table would be empty."""
     reasons = "; ".join(f"{n} {reason}" for reason, n in run.reasons.items())

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from ctrs.text_table import numbers
 from ctrs.types import UNKNOWN, Recist
 
 MAX_LEVELS = 30  # of a text; more is free text, which may hold anything about anybody
@@ -48,14 +49,6 @@ class Values:
     values: pd.Series
     impossible: pd.Series
     not_understood: int = 0
-
-
-def numbers(column: pd.Series, decimal_comma: bool) -> pd.Series:
-    """Text to numbers; what is none is NaN, as is infinity."""
-    if decimal_comma:
-        column = column.str.replace(r"^([-+]?\d+),(\d+)$", r"\1.\2", regex=True)
-    found = pd.to_numeric(column, errors="coerce").astype(float)
-    return found.where(np.isfinite(found))
 
 
 def limited(field: str, column: pd.Series, decimal_comma: bool) -> Values:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ctrs.config import IntakeConfig
-from ctrs.errors import SeveralScans, about
+from ctrs.errors import about
 from ctrs.ingest import image_file
 from ctrs.ingest.choice import alike, named
 from ctrs.ingest.inventory import Survey, survey, take_inventory
@@ -27,7 +27,8 @@ def read_volume(series: Series, config: IntakeConfig) -> Volume:
     the first is optional, the others are no distances between neighbours, or wrong.
 
     Whatever lies below -1024 HU, and padding, becomes -1024. Identical copies of slices are
-    dropped and noted in ``repairs``; any other irregularity is refused, never mended.
+    dropped, and slices of a tilted gantry are moved within their planes to where they were
+    measured; both are noted in ``repairs``. Any other irregularity is refused, never mended.
 
     Raises:
         InputRejected: With the reason that the inventory gives for a series not accepted, or
@@ -35,8 +36,9 @@ def read_volume(series: Series, config: IntakeConfig) -> Volume:
     """
     if len(series.files) == 1 and image_file.is_image_file(series.files[0]):
         volume = image_file.read_volume(series.files[0], config)
-        return replace(volume, header=series.header)  # by the name that the inventory gave it
-    return read_dicom_volume(series.files, config)
+    else:
+        volume = read_dicom_volume(series.files, config)
+    return replace(volume, header=series.header)  # by the name that the inventory gave it
 
 
 def read_scan(
@@ -104,12 +106,8 @@ def _read_named(
 def _choice(found: Survey, series_uid: str | None) -> Inventory:
     if series_uid is not None:
         return named(found.inventory, series_uid)
-    if found.inventory.chosen is None:
+    if found.inventory.chosen is None or found.inventory.doubt:
         raise found.fault
-    if found.inventory.doubt:
-        raise SeveralScans(
-            found.inventory.doubt, "Choose the folder of one scan, or name the series to use."
-        )
     return found.inventory
 
 

@@ -28,6 +28,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.filereader import read_preamble
 from pydicom.pixels.utils import pixel_array
+from pydicom.tag import BaseTag, Tag
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import CtrsError, InputRejected
@@ -79,7 +80,13 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NO_FRAME_HEADER = {0xFFC4, 0xFFC8, 0xFFCC}  # JPEG markers between SOF0 and SOF15
 _MAX_INFLATED_BYTES = 1024**3
 
-_HEADER_TAGS: list[str] = [
+
+def _tags(*keywords: str) -> list[BaseTag]:
+    """As pydicom wants them: from words it would look each up again for every file."""
+    return [Tag(keyword) for keyword in keywords]
+
+
+_HEADER_TAGS = _tags(
     "AcquisitionDate", "AcquisitionDateTime", "AcquisitionNumber", "BitsAllocated",
     "BitsStored", "BodyPartExamined", "BurnedInAnnotation", "Columns",
     "ContentDate", "ContrastBolusAgent", "ConvolutionKernel", "HighBit", "ImageOrientationPatient",
@@ -91,15 +98,15 @@ _HEADER_TAGS: list[str] = [
     "SeriesDescription", "SeriesInstanceUID", "SharedFunctionalGroupsSequence",
     "SeriesNumber", "SliceThickness", "StudyDate", "StudyInstanceUID",
     "TemporalPositionIdentifier",
-]  # fmt: skip
-_OUTLINE_TAGS: list[str] = [
+)  # fmt: skip
+_OUTLINE_TAGS = _tags(
     "ROIContourSequence", "StructureSetROISequence",
-]  # fmt: skip
-_PIXEL_TAGS: list[str] = [
+)  # fmt: skip
+_PIXEL_TAGS = _tags(
     "BitsAllocated", "BitsStored", "Columns", "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths", "HighBit", "NumberOfFrames", "PhotometricInterpretation",
     "PixelData", "PixelRepresentation", "PlanarConfiguration", "Rows", "SamplesPerPixel",
-]  # fmt: skip
+)  # fmt: skip
 
 _EXPORT_AGAIN = "Export the whole series again from the archive, then try again."
 
@@ -209,7 +216,7 @@ def _unreadable(reason: str) -> InputRejected:
     return InputRejected(reason, _EXPORT_AGAIN)
 
 
-def _read(path: Path, config: IntakeConfig, tags: list[str] | None) -> tuple[Dataset, int]:
+def _read(path: Path, config: IntakeConfig, tags: list[BaseTag] | None) -> tuple[Dataset, int]:
     """The elements named, or all, and where in the file reading ended."""
     with path.open("rb") as file:
         head = file.read(2048)

@@ -6,12 +6,13 @@ Pure arithmetic on positions in mm: no files. One door for orientation: `to_pati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, permutations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import SimpleITK as sitk
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import MissingSlices, NotAVolume, SlicesTooThick
@@ -25,6 +26,8 @@ _ROUNDING_MM = 0.1 + 1e-6
 # Direction cosines are written with six decimals or so; 1e-3 is 0.06 degrees.
 _SAME_DIRECTION = 1e-3
 _SAME_PIXEL_SPACING = 1e-3  # relative
+# The table moves along the patient's long axis, however the gantry leans.
+_TABLE_DEG = 2.0
 
 _EXPORT_AGAIN = "Export the whole series again from the archive, then try again."
 _SEND_AXIAL = "Choose the axial reconstruction of the same study."
@@ -62,6 +65,9 @@ class Layout:
         order: Index of the plane in each slice of the grid.
         duplicates: Pairs of planes at one place: the one in ``order``, and the other.
         spacing: ``(z, y, x)`` in mm; ``origin``, ``direction`` as in `Volume`.
+        tilt_deg: How far the gantry leaned; 0 for slices that are stacked along their normal.
+        shifts: Of each slice of a leaning stack, how many (rows, columns) its first pixel lies
+            from the grid's corner; empty for the others.
     """
 
     order: tuple[int, ...]
@@ -70,6 +76,8 @@ class Layout:
     spacing: Triple
     origin: Triple
     direction: tuple[float, ...]
+    tilt_deg: float = 0.0
+    shifts: tuple[tuple[float, float], ...] = ()
 
 
 def lay_out(planes: Sequence[Plane], config: IntakeConfig) -> Layout:
@@ -78,8 +86,12 @@ def lay_out(planes: Sequence[Plane], config: IntakeConfig) -> Layout:
     The distance between slices is measured between positions along the slice normal. Slice
     Thickness is not a distance, and Spacing Between Slices is optional and often wrong.
 
+    Slices of a tilted gantry lie one above the other along the table, not along their normal.
+    Their grid is upright on the slices and wide enough for all, so that each slice only has to
+    be moved within its own plane.
+
     Raises:
-        NotAVolume: Mixed orientation or matrix, not axial, tilted, shifted, or too few.
+        NotAVolume: Mixed orientation or matrix, not axial, shifted, or too few.
         MissingSlices: A gap is off the median by more than ``config.spacing_tolerance``
             (relative) and by more than 0.1 mm, the rounding of positions in files.
         SlicesTooThick: Spacing above ``config.max_slice_spacing_mm``.
@@ -89,19 +101,56 @@ def lay_out(planes: Sequence[Plane], config: IntakeConfig) -> Layout:
     _check_axial(first.normal, config)
     positions = np.array([plane.position for plane in planes])
     heights = positions @ first.normal
-    _check_straight(positions, heights, first)
+    tilt_deg = _tilt(positions, heights, first)
     order, duplicates = _sorted_unique(heights)
     slice_mm = _slice_spacing(heights[list(order)], config)
     check_extent(len(order), slice_mm, config)
     row, column = first.orientation[:3], first.orientation[3:]
-    lowest = planes[order[0]]
-    return Layout(
+    straight = Layout(
         order,
         duplicates,
         (len(order), *first.shape),
         (slice_mm, *first.pixel_spacing),
-        lowest.position,
+        planes[order[0]].position,
         tuple(float(c) for c in np.column_stack((row, column, first.normal)).ravel()),
+    )
+    return _leaning(straight, positions[list(order)], tilt_deg) if tilt_deg else straight
+
+
+def outline(planes: Sequence[Plane]) -> tuple[tuple[int, int, int], Triple]:
+    """Shape and spacing, ``(z, y, x)``, of parallel planes that need not make a grid.
+
+    The spacing between slices is the usual one (median); 0 where there is one slice. All are
+    zeros where the planes differ in direction, matrix or pixel size, or there are none.
+    """
+    try:
+        _check_alike(planes)
+    except (NotAVolume, IndexError):
+        return (0, 0, 0), (0.0, 0.0, 0.0)
+    first = planes[0]
+    heights = np.array([plane.position for plane in planes]) @ first.normal
+    order, _ = _sorted_unique(heights)
+    gaps = np.diff(heights[list(order)])
+    slice_mm = round(float(np.median(gaps)), 6) if len(gaps) else 0.0
+    return (len(order), *first.shape), (slice_mm, *first.pixel_spacing)
+
+
+def _leaning(straight: Layout, positions: Floats, tilt_deg: float) -> Layout:
+    """The layout with room for slices that move against each other, and how far each does."""
+    axes = np.array(straight.direction).reshape(3, 3)
+    across = axes[:, [1, 0]]  # down a column, along a row: the order of rows, columns
+    mm = np.array(straight.spacing[1:])
+    offsets = (positions - positions[0]) @ across / mm
+    corner = offsets.min(axis=0)
+    shifts = np.round(offsets - corner, 6)  # a millionth of a pixel is no reason for a row more
+    rows, columns = straight.shape[1:] + np.ceil(shifts.max(axis=0)).astype(int)
+    x, y, z = positions[0] + across @ (corner * mm)
+    return replace(
+        straight,
+        shape=(straight.shape[0], int(rows), int(columns)),
+        origin=(float(x), float(y), float(z)),
+        tilt_deg=tilt_deg,
+        shifts=tuple((float(down), float(along)) for down, along in shifts),
     )
 
 
@@ -157,6 +206,19 @@ def to_patient_axes(
     )
 
 
+def stored_as(direction: Sequence[float]) -> str:
+    """`Volume.stored_as` of a grid with these direction cosines, given as in `Volume`."""
+    name: str = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction)
+    return name
+
+
+def right_handed(direction: Sequence[float]) -> tuple[float, ...]:
+    """The same grid's axes with slices counted along rows x columns, as DICOM readers do."""
+    cosines = np.array(direction, dtype=float).reshape(3, 3)
+    cosines[:, 2] *= np.sign(np.linalg.det(cosines))
+    return tuple(float(c) for c in cosines.ravel())
+
+
 def _check_alike(planes: Sequence[Plane]) -> None:
     """Refuse images of several orientations, matrices or pixel sizes under one series UID."""
     first = planes[0]
@@ -200,11 +262,15 @@ def _check_axial(normal: Floats, config: IntakeConfig) -> None:
         )
 
 
-def _check_straight(positions: Floats, heights: Floats, first: Plane) -> None:
-    """Refuse stacks that lean (gantry tilt) or jump sideways by more than one pixel.
+def _tilt(positions: Floats, heights: Floats, first: Plane) -> float:
+    """How far the stack leans off the slices' normal, in degrees; 0 if it stands upright.
 
-    Read as a grid, such a stack would be sheared without anybody noticing. A drift below one
-    pixel over the whole stack is the rounding of positions and cosines.
+    Read as a grid, a stack that leans or jumps sideways would be sheared without anybody
+    noticing. A drift below one pixel over the whole stack is the rounding of positions and
+    cosines. A stack that leans because the gantry did lies in a line along the table.
+
+    Raises:
+        NotAVolume: Slices are shifted against each other in any other way.
     """
     order = np.argsort(heights, kind="stable")
     path = positions[order] - positions[order[0]]
@@ -212,13 +278,10 @@ def _check_straight(positions: Floats, heights: Floats, first: Plane) -> None:
     drift = np.linalg.norm(sideways, axis=1)
     limit = max(first.pixel_spacing)
     if drift.max() <= limit:
-        return
-    if (lean := _angle(path[-1], first.normal)) > 0 and _is_line(path, limit):
-        raise NotAVolume(
-            f"The gantry was tilted by {lean:.1f}°: the slices are not stacked along their "
-            "normal, as is expected.",
-            "Choose a series without gantry tilt, or its tilt-corrected reconstruction.",
-        )
+        return 0.0
+    along_table = _angle(path[-1], np.array([0.0, 0.0, 1.0])) <= _TABLE_DEG
+    if along_table and _is_line(path, limit):
+        return _angle(path[-1], first.normal)
     at = positions[order[int(np.argmax(drift > limit))]][2]
     raise NotAVolume(
         f"The slices are shifted sideways against each other by up to {drift.max():.1f} mm, "

@@ -7,8 +7,9 @@ import re
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import file_digest, sha256
 from math import prod
 from pathlib import Path
 
@@ -18,9 +19,8 @@ import SimpleITK as sitk
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected, NotAVolume, NotHounsfield
-from ctrs.ingest.geometry import check_extent, to_patient_axes
+from ctrs.ingest.geometry import check_extent, stored_as, to_patient_axes
 from ctrs.ingest.neighbours import check_neighbours
-from ctrs.ingest.text import printable
 from ctrs.ingest.values import AIR_HU, check_hounsfield
 from ctrs.types import SeriesHeader, Triple, Volume
 
@@ -34,6 +34,8 @@ _READERS = {
     ".mhd": "MetaImageIO",
 }
 
+# What each axis (z, y, x) of a `Volume` may be called in `Volume.stored_as`.
+_PATIENT_AXES = ("IS", "AP", "RL")
 _MIN_BYTES_PER_VOXEL = 2  # CT numbers do not fit in 8 bits
 # Where the header of an NRRD or MetaImage names another file that holds the voxels.
 _DATA_FILE = re.compile(rb"^[ \t]*(?:data ?file|ElementDataFile)\s*[:=]\s*(.*?)\s*$", re.I | re.M)
@@ -62,7 +64,7 @@ def _reader(path: Path) -> str | None:
 
 
 def read_volume(path: Path, config: IntakeConfig) -> Volume:
-    """One image file as a `Volume`; the header holds nothing but the file's name.
+    """One image file as a `Volume`; the header is empty.
 
     Voxels without a value (NaN) become air, except in NIfTI, where the reader has made them 0
     before anybody can see them. The patient's axes come from the file: NIfTI
@@ -96,9 +98,37 @@ def read_volume(path: Path, config: IntakeConfig) -> Volume:
     check_hounsfield(voxels)
     heights = origin[2] + spacing[0] * np.arange(len(voxels), dtype=np.float64)
     doubts = check_neighbours(voxels, heights)
-    header = SeriesHeader(series_uid=printable(path.name), description=printable(path.name))
     repairs = (f"{unknown.sum():,} voxels without a value set to air",) if unknown.any() else ()
-    return Volume(voxels, spacing, origin, direction, header, repairs, doubts)
+    turned = stored_as(image.GetDirection())
+    return Volume(voxels, spacing, origin, direction, SeriesHeader(), repairs, doubts, turned)
+
+
+def name_of(path: Path) -> str:
+    """What a file is called that has no UID: by its bytes, for file names may name a patient."""
+    digest = sha256()
+    with suppress(InputRejected, OSError):  # whoever reads it says what is wrong
+        for part in {path: None, _data_file(path): None}:
+            with part.open("rb") as file:
+                digest.update(file_digest(file, "sha256").digest())
+    return f"file-{digest.hexdigest()[:16]}"
+
+
+def extent(path: Path) -> tuple[tuple[int, int, int], Triple]:
+    """Shape and spacing, ``(z, y, x)`` of the patient, by the header alone; zeros if unknown."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_reader(path) or "")
+    reader.SetFileName(str(path))
+    try:
+        _data_file(path)
+        reader.ReadImageInformation()
+        axes = stored_as(reader.GetDirection())
+        z, y, x = (next(i for i, end in enumerate(axes) if end in ends) for ends in _PATIENT_AXES)
+    except (InputRejected, RuntimeError, ValueError, OSError):
+        return (0, 0, 0), (0.0, 0.0, 0.0)
+    size, mm = reader.GetSize(), reader.GetSpacing()
+    if not np.isfinite(mm).all():
+        mm = (0.0, 0.0, 0.0)
+    return (size[z], size[y], size[x]), (mm[z], mm[y], mm[x])
 
 
 @contextmanager
@@ -230,13 +260,18 @@ def _is_beside(name: str, header: Path) -> bool:
 
 
 def write_nifti(values: npt.NDArray[np.generic], volume: Volume, path: Path) -> None:
-    """Write values of a scan's shape as NIfTI, where the scan lies in the patient.
+    """Write values of a scan as NIfTI, voxel by voxel on the grid of the scan's own files.
+
+    Slices of DICOM are counted along rows x columns. Those of a tilted gantry make no grid:
+    their values are written upright, as the scan was read.
 
     Args:
+        values: Of the shape of ``volume.hu``.
         path: Ends in ``.nii.gz`` or ``.nii``.
     """
     image = sitk.GetImageFromArray(values)
     image.SetSpacing(volume.spacing[::-1])
     image.SetOrigin(volume.origin)
     image.SetDirection(volume.direction)
-    sitk.WriteImage(image, str(path), useCompression=True)
+    own = sitk.DICOMOrient(image, volume.stored_as)
+    sitk.WriteImage(own, str(path), useCompression=True)

@@ -7,12 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ctrs.config import IntakeConfig
-from ctrs.errors import InputRejected, NoCtFound
+from ctrs.errors import InputRejected, NoCtFound, SeveralScans
 from ctrs.ingest import image_file
 from ctrs.ingest.archive import find_files, is_zip, relative, unpack
 from ctrs.ingest.choice import several_scans
 from ctrs.ingest.dicom import DicomFile, read_header
-from ctrs.ingest.series import Stack, split_localizers, stack
+from ctrs.ingest.series import (
+    Stack,
+    extent,
+    is_screenshot,
+    split_acquisitions,
+    split_foreign,
+    split_localizers,
+    stack,
+)
 from ctrs.kernels import Sharpness, sharpness
 from ctrs.types import Inventory, RejectedFile, Series, SeriesHeader, Volume
 
@@ -21,6 +29,7 @@ _SPACING_CLASSES_MM = (1.5, 3.0, 5.0)
 # Of the longest one: a series that misses more than this of the body is not preferred.
 _COVERED = 0.85
 _NAMED = 6  # of what was passed over
+_NAME_ONE = "Choose the folder of one scan, or name the series to use."
 # Thick slabs made of thin slices: their values are not those of a slice.
 _PROJECTIONS = {"MIP", "MINIP", "MAX_IP", "MIN_IP", "MPR_MIP", "PROJECTION IMAGE", "AVERAGE"}
 
@@ -35,6 +44,7 @@ class _Candidate:
     fault: InputRejected | None = None
     volume: Volume | None = None
     stack: Stack | None = None
+    part: str = ""  # which acquisition of its series, in words; "" for a whole series
 
     @property
     def coverage_mm(self) -> float:
@@ -43,9 +53,10 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class Survey:
-    """An inventory, the reason to give where it has no chosen series, and what was read by the way.
+    """An inventory, and what was read by the way.
 
     Attributes:
+        fault: What to raise where no series may be used: there is none, or there is a doubt.
         volume: Of the chosen series, where the path was a single image file.
         as_fit: Accepted series that are as fit as the chosen one but for kernel and slice
             distance, best first.
@@ -87,28 +98,29 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
         if file in data_files:
             continue
         if image_file.is_image_file(file):
-            judged = _judge_image_file(file, name, config)
+            judged = _judge_image_file(file, config)
             # Many volumes would fill the memory; a lone one need not be read twice.
             candidates.append(judged if len(found) == 1 else replace(judged, volume=None))
         else:
             _read_dicom(file, name, config, by_series, rejected)
     for members in by_series.values():
-        slices, localizers = split_localizers(members)
-        candidates.append(_judge_dicom(slices, config))
+        images, foreign = split_foreign(members)
+        slices, localizers = split_localizers(images)
+        candidates += _judge_series(slices, config)
         rejected += [
-            RejectedFile(found[file.path], "a localizer within a CT series, set aside")
-            for file in localizers
+            RejectedFile(found[file.path], f"{_stray(file)} within a CT series, set aside")
+            for file in (*foreign, *localizers)
         ]
     fit = [c for c in candidates if c.fault is None]
     refused = sorted((c for c in candidates if c.fault), key=_promise, reverse=True)
     ranked = _ranked(fit, refused)
     series = (*ranked, *(c.series for c in refused))
-    inventory = Inventory(
-        n_files, series, tuple(rejected), ranked[0] if ranked else None, several_scans(ranked)
-    )
+    doubt = several_scans(ranked)
+    inventory = Inventory(n_files, series, tuple(rejected), ranked[0] if ranked else None, doubt)
+    fault = SeveralScans(doubt, _NAME_ONE) if doubt else _why_nothing(refused, n_files)
     volume = candidates[0].volume if len(candidates) == 1 else None
     stacks = {c.series.header.series_uid: c.stack for c in fit if c.stack}
-    return Survey(inventory, _why_nothing(refused, n_files), volume, _as_fit(fit, ranked), stacks)
+    return Survey(inventory, fault, volume, _as_fit(fit, ranked), stacks)
 
 
 # --- Finding --------------------------------------------------------------------------------
@@ -205,13 +217,30 @@ def _read_dicom(
 # --- Judging --------------------------------------------------------------------------------
 
 
+def _judge_series(files: Sequence[DicomFile], config: IntakeConfig) -> list[_Candidate]:
+    """The series as it is, or each of its acquisitions where one of those is a volume."""
+    whole = _judge_dicom(files, config)
+    if whole.fault is None:
+        return [whole]
+    parts = split_acquisitions(files, whole.fault)
+    judged = []
+    for number, members in enumerate(parts, 1):
+        # A UID has digits and dots only: with this mark it is nobody else's.
+        uid = f"{whole.series.header.series_uid}#{number}"
+        named = [replace(file, header=replace(file.header, series_uid=uid)) for file in members]
+        part = f"acquisition {number} of {len(parts)} in its series"
+        judged.append(replace(_judge_dicom(named, config), part=part))
+    return judged if any(candidate.fault is None for candidate in judged) else [whole]
+
+
 def _judge_dicom(files: Sequence[DicomFile], config: IntakeConfig) -> _Candidate:
     first = files[0]
     n_images = sum(len(file.images) for file in files)
     try:
         found = stack(files, config)
     except InputRejected as fault:
-        series = _refused(first.header, [file.path for file in files], fault)
+        paths = tuple(file.path for file in files)
+        series = Series(first.header, paths, False, (fault.what,), None, *extent(files))
         return _Candidate(series, first.image_type, n_images, fault)
     series = Series(
         found.files[0].header, found.paths, True, (), None, found.layout.shape, found.layout.spacing
@@ -219,20 +248,23 @@ def _judge_dicom(files: Sequence[DicomFile], config: IntakeConfig) -> _Candidate
     return _Candidate(series, first.image_type, n_images, stack=found)
 
 
-def _judge_image_file(file: Path, name: str, config: IntakeConfig) -> _Candidate:
-    header = SeriesHeader(series_uid=name, description=file.name)
+def _judge_image_file(file: Path, config: IntakeConfig) -> _Candidate:
+    header = SeriesHeader(series_uid=image_file.name_of(file))
     try:
         volume = image_file.read_volume(file, config)
     except InputRejected as fault:
-        return _Candidate(_refused(header, [file], fault), n_images=1, fault=fault)
-    header = replace(volume.header, series_uid=name)
+        grid = image_file.extent(file)
+        series = Series(header, (file,), False, (fault.what,), None, *grid)
+        return _Candidate(series, n_images=1, fault=fault)
     slices, rows, columns = volume.hu.shape
     series = Series(header, (file,), True, (), None, (slices, rows, columns), volume.spacing)
     return _Candidate(series, n_images=slices, volume=replace(volume, header=header))
 
 
-def _refused(header: SeriesHeader, files: Sequence[Path], fault: InputRejected) -> Series:
-    return Series(header, tuple(files), False, (fault.what,), None, (0, 0, 0), (0.0, 0.0, 0.0))
+def _stray(file: DicomFile) -> str:
+    if is_screenshot(file):
+        return "a screenshot"
+    return "a localizer" if file.header.modality == "CT" else file.header.modality
 
 
 def _promise(candidate: _Candidate) -> tuple[bool, int]:
@@ -314,7 +346,7 @@ def _passed_over(others: Sequence[_Candidate]) -> tuple[str, ...]:
 def _kind(candidate: _Candidate) -> str:
     header, spacing = candidate.series.header, candidate.series.spacing[0]
     if candidate.fault is None:
-        return f"{spacing:.4g} mm {_kernel_words(header.kernel)}"
+        return candidate.part or f"{spacing:.4g} mm {_kernel_words(header.kernel)}"
     if "LOCALIZER" in candidate.image_type:
         return "localizer"
     if header.modality != "CT":
@@ -341,7 +373,7 @@ def _reasons(candidate: _Candidate, best: _Candidate, longest: float) -> tuple[s
     spacing = series.spacing[0]
     summary = (
         f"axial, {spacing:.4g} mm between slices, {kernel}, {series.shape[0]} slices over "
-        f"{candidate.coverage_mm:.0f} mm"
+        f"{candidate.coverage_mm:.0f} mm{candidate.part and f', {candidate.part}'}"
     )
     if candidate is best:
         return (summary,)

@@ -12,9 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from ctrs.config import IntakeConfig
-from ctrs.errors import InputRejected, NoCtFound, NotAVolume, NotHounsfield
+from ctrs.errors import InputRejected, MissingSlices, NoCtFound, NotAVolume, NotHounsfield
 from ctrs.ingest.dicom import (
     SECONDARY_CAPTURE,
     DicomFile,
@@ -24,10 +25,17 @@ from ctrs.ingest.dicom import (
     read_header,
     translated,
 )
-from ctrs.ingest.geometry import Layout, lay_out, to_patient_axes
+from ctrs.ingest.geometry import (
+    Layout,
+    lay_out,
+    outline,
+    right_handed,
+    stored_as,
+    to_patient_axes,
+)
 from ctrs.ingest.neighbours import check_neighbours
 from ctrs.ingest.values import AIR_HU, check_hounsfield, touching_border
-from ctrs.types import Array, Volume
+from ctrs.types import Array, Triple, Volume
 
 # Material maps of multi-energy CT come as CT images whose values are no CT numbers.
 _HU_TYPES = {"", "HU", "US", "HU_MOD"}
@@ -59,6 +67,25 @@ class Stack:
         return tuple(dict.fromkeys(self.images[i].path for i in order))
 
 
+def split_foreign(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[DicomFile]]:
+    """The CT files of a series, and those of other kinds that carry its UID (dose reports, say).
+
+    A slice that only calls itself something else leaves a gap, for which the series is refused.
+    """
+    foreign = [file for file in files if _is_foreign(file)]
+    if len(foreign) == len(files):
+        return foreign, []
+    return [file for file in files if not _is_foreign(file)], foreign
+
+
+def _is_foreign(file: DicomFile) -> bool:
+    return is_screenshot(file) or file.header.modality not in ("CT", "")  # "" may be a slice
+
+
+def is_screenshot(file: DicomFile) -> bool:
+    return file.sop_class.startswith(SECONDARY_CAPTURE)
+
+
 def split_localizers(
     files: Sequence[DicomFile],
 ) -> tuple[list[DicomFile], list[DicomFile]]:
@@ -71,6 +98,37 @@ def split_localizers(
     if len(localizers) <= _MAX_LOCALIZERS and 2 * len(localizers) < len(files):
         return [file for file in files if not file.is_localizer], localizers
     return list(files), []
+
+
+def split_acquisitions(files: Sequence[DicomFile], fault: InputRejected) -> list[list[DicomFile]]:
+    """The acquisitions (phases, or moments of a breath) of a series that is no volume as a whole.
+
+    Each may be one by itself. Fewer than two come back where nothing may be split: the files do
+    not say, they are of two people or days, or slices are missing from one long stack that was
+    acquired in turns.
+
+    Args:
+        fault: Why the series as a whole is refused.
+    """
+    parts: dict[str, list[DicomFile]] = {}
+    for file in files:
+        turns = {image.acquisition for image in file.images if image.plane}
+        if not isinstance(fault, NotAVolume) or len(turns) != 1 or turns == {""}:
+            return []
+        parts.setdefault(turns.pop(), []).append(file)
+    try:
+        _check_one_origin(files)
+    except InputRejected:
+        return []
+    found = [parts[turn] for turn in sorted(parts)]
+    return [] if isinstance(fault, MissingSlices) and not _overlap(found) else found
+
+
+def _overlap(parts: Sequence[Sequence[DicomFile]]) -> bool:
+    """Whether two of them show the same part of the body."""
+    heights = [[_height(image) for file in part for image in file.images] for part in parts]
+    spans = sorted((min(part), max(part)) for part in heights)
+    return any(low < high for (_, high), (low, _) in pairwise(spans))
 
 
 def stack(files: Sequence[DicomFile], config: IntakeConfig) -> Stack:
@@ -99,6 +157,13 @@ def stack(files: Sequence[DicomFile], config: IntakeConfig) -> Stack:
     _check_duplicates(found, config)
     _check_acquisitions(found)
     return found
+
+
+def extent(files: Sequence[DicomFile]) -> tuple[tuple[int, int, int], Triple]:
+    """Shape and spacing, ``(z, y, x)``, of a series that is no volume; zeros if unknown."""
+    planes = [image.plane for file in files for image in file.images]
+    placed = [plane for plane in planes if plane]
+    return outline(placed if len(placed) == len(planes) else [])
 
 
 def _check_one_origin(files: Sequence[DicomFile]) -> None:
@@ -152,7 +217,7 @@ def _check_acquisitions(found: Stack) -> None:
 
 def _check_kind(file: DicomFile) -> None:
     """Refuse what is no CT image in Hounsfield units, by what its header says."""
-    if file.sop_class.startswith(SECONDARY_CAPTURE):
+    if is_screenshot(file):
         raise NoCtFound("The series holds screenshots (secondary capture), no CT data.", _CHOOSE_CT)
     if file.header.modality != "CT":
         kind = file.header.modality or "of no named modality"
@@ -226,7 +291,8 @@ def read_volume(paths: Sequence[Path], config: IntakeConfig) -> Volume:
         NotHounsfield: The values cannot be CT numbers.
         NotAVolume: A slice does not fit between its neighbours.
     """
-    files, _ = split_localizers([read_header(path, config) for path in paths])
+    files, _ = split_foreign([read_header(path, config) for path in paths])
+    files, _ = split_localizers(files)
     return read_stack(stack(files, config), config)
 
 
@@ -242,7 +308,8 @@ def read_stack(found: Stack, config: IntakeConfig) -> Volume:
             return
         with translated(f"The image at {_height(images[0]):.1f} mm cannot be decoded (%s)."):
             for image, stored in zip(images, decoded(file, images, config), strict=True):
-                _to_hu(stored, image, hu[slots[image]])
+                slot = slots[image]
+                _place(stored, image, hu[slot], layout.shifts[slot] if layout.shifts else None)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         deque(pool.map(fill, found.files), maxlen=0)
@@ -254,7 +321,9 @@ def read_stack(found: Stack, config: IntakeConfig) -> Volume:
     )
     header = found.files[0].header
     doubts = (*_doubts(found), *interpolated)
-    return Volume(voxels, spacing, origin, direction, header, _repairs(found), doubts)
+    # Files of slices have no order among them: it is that in which DICOM readers put them.
+    turned = stored_as(right_handed(layout.direction))
+    return Volume(voxels, spacing, origin, direction, header, _repairs(found), doubts, turned)
 
 
 def _height(image: Image) -> float:
@@ -262,8 +331,15 @@ def _height(image: Image) -> float:
 
 
 def _repairs(found: Stack) -> tuple[str, ...]:
-    twins = len(found.layout.duplicates)
-    return (f"{twins} identical copies of slices dropped",) if twins else ()
+    repairs = []
+    if twins := len(found.layout.duplicates):
+        repairs.append(f"{twins} identical copies of slices dropped")
+    if tilt := found.layout.tilt_deg:
+        repairs.append(
+            f"gantry tilt of {tilt:.1f}° undone: each slice moved to its true place, "
+            "interpolated within its plane only"
+        )
+    return tuple(repairs)
 
 
 def _doubts(found: Stack) -> tuple[str, ...]:
@@ -275,6 +351,17 @@ def _doubts(found: Stack) -> tuple[str, ...]:
     if any(file.burned_in for file in found.files):
         doubts.append("The files say that text is burned into the pictures; it may name somebody")
     return tuple(doubts)
+
+
+def _place(stored: Stored, image: Image, out: Array, shift: tuple[float, float] | None) -> None:
+    """Fill a slice of the grid with HU, moved by (rows, columns) where the stack leans."""
+    if shift is None:
+        _to_hu(stored, image, out)
+        return
+    rows, columns = image.shape
+    slice_hu = np.full_like(out, AIR_HU)
+    _to_hu(stored, image, slice_hu[:rows, :columns])
+    ndimage.shift(slice_hu, shift, out, order=1, mode="constant", cval=AIR_HU)
 
 
 def _to_hu(stored: Stored, image: Image, out: Array) -> None:

@@ -61,7 +61,7 @@ class Perceived(NamedTuple):
 class SeenPair(NamedTuple):
     """What is left of two scans for the second network, (N, …)."""
 
-    inputs: Tensor  # (N, 25), see `ctrs.model.measure.INPUTS`
+    inputs: Tensor  # (N, 23), see `ctrs.model.measure.INPUTS`
     measures: Tensor  # (N, 2, 14), baseline and follow-up
     embeddings: Tensor  # (N, 2, 96)
 
@@ -215,7 +215,7 @@ def see_pair(before: Perceived, after: Perceived, voxel_ml: float) -> SeenPair:
 def new_mask(before: Perceived, after: Perceived) -> Tensor:
     """Where the follow-up has candidates for new tumours, (1, 1, Z, Y, X) of 0 and 1."""
     at = STRUCTURES.index("tumour")
-    shares = [firm(scan.maps[0, at]).numpy() for scan in (before, after)]
+    shares = [firm(scan.maps)[0, at].numpy() for scan in (before, after)]
     lungs = (before.lungs[0, 0].numpy() > 0, after.lungs[0, 0].numpy() > 0)
     found = np.zeros(shares[1].shape, np.float32)
     for candidate in new_tumours(shares[0], shares[1], lungs):
@@ -227,7 +227,7 @@ def look(before: Perceived, after: Perceived, new: Tensor, voxel_ml: float) -> S
     """The numbers of a pair, given where new tumours are; gradients go through the maps."""
     first, second = (measure(s.image, s.lungs, s.maps, voxel_ml) for s in (before, after))
     at = STRUCTURES.index("tumour")
-    new_ml = (firm(after.maps[:, at : at + 1]) * new).sum(dim=(1, 2, 3, 4)) * voxel_ml
+    new_ml = (firm(after.maps)[:, at : at + 1] * new).sum(dim=(1, 2, 3, 4)) * voxel_ml
     return SeenPair(
         describe_pair(first, second, new_ml),
         torch.stack([first, second], dim=1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,7 @@ def evaluate(
     if "recist" in scored:
         found["stable_disease"] = _stable_disease(scored)
     if "oracle" in rivals:
-        c = found["c_index"]
-        found["share_of_oracle"] = _round((c["ctrs"] - 0.5) / (c["oracle"] - 0.5))
+        found["share_of_oracle"] = _share_of_oracle(found["c_index"])
         found["simulation"] = _against_truth(scored)
     return found
 
@@ -134,14 +134,26 @@ def _probabilities(scored: pd.DataFrame) -> dict[str, Floats]:
 def _each(
     scores: Mapping[str, Floats], measure: Callable[[Floats], float]
 ) -> dict[str, float | None]:
-    return {name: _or_none(lambda s=score: measure(s)) for name, score in scores.items()}  # type: ignore[misc]
+    """``None`` also where a score is not known of everybody: no two would be compared alike."""
+    return {
+        name: None if np.isnan(score).any() else _or_none(partial(measure, score))
+        for name, score in scores.items()
+    }
 
 
 def _or_none(measure: Callable[[], float]) -> float | None:
     try:
-        return _round(measure())
+        return _finite(measure())
     except TooFewPatients:
         return None
+
+
+def _share_of_oracle(c_index: Mapping[str, float | None]) -> float | None:
+    """Of what the truth tells apart beyond chance; ``None`` where it tells nothing apart."""
+    ours, oracle = c_index["ctrs"], c_index["oracle"]
+    if ours is None or oracle is None or oracle == 0.5:
+        return None
+    return _round((ours - 0.5) / (oracle - 0.5))
 
 
 def _round(value: float) -> float:
@@ -173,12 +185,12 @@ def _gains(months: Floats, event: Any, rivals: Mapping[str, Floats]) -> dict[str
             months, event, {name: rivals[name] for name in ("ctrs", *others)}, "ctrs"
         )
     except TooFewPatients:
-        return {}
+        return {f"ctrs_vs_{name}": dict.fromkeys(("est", "lo", "hi")) for name in others}
     return {f"ctrs_vs_{name}": _gain(gain) for name, gain in gains.items()}
 
 
-def _gain(gain: Difference) -> dict[str, float]:
-    return {"est": _round(gain.estimate), "lo": _round(gain.lower), "hi": _round(gain.upper)}
+def _gain(gain: Difference) -> dict[str, float | None]:
+    return {"est": _finite(gain.estimate), "lo": _finite(gain.lower), "hi": _finite(gain.upper)}
 
 
 def _by_group(scored: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -190,7 +202,7 @@ def _by_group(scored: pd.DataFrame) -> dict[str, dict[str, Any]]:
             continue
         groups[group.name] = {
             "n": len(group.table),
-            "alive": _round(point.survival),
+            "alive": _finite(point.survival),
             "lo": _finite(point.lower),
             "hi": _finite(point.upper),
         }
@@ -202,21 +214,25 @@ def _stable_disease(scored: pd.DataFrame) -> dict[str, Any]:
     stable = scored[scored["recist"] == "SD"]
     found: dict[str, Any] = {"n": len(stable), "events": int(stable["event"].sum())}
     by_group = _by_group(stable) if len(stable) else {}
-    found["survival_12m"] = {name: group["alive"] for name, group in by_group.items()}
-    if set(by_group) != set(RiskGroup):
-        return found
-    groups = split_by_risk(Cohort("SD", stable))
+    alive = {str(group): by_group.get(group, {}).get("alive") for group in RiskGroup}
+    low, high = alive[RiskGroup.LOW], alive[RiskGroup.HIGH]
+    found["survival_12m"] = alive
+    found["apart"] = None if low is None or high is None else _round(low - high)
+    return found | _high_against_low(stable)
+
+
+def _high_against_low(stable: pd.DataFrame) -> dict[str, float | None]:
     high = (stable["risk_group"] == RiskGroup.HIGH).astype(float)
     try:
+        p = log_rank(split_by_risk(Cohort("SD", stable))).p_value
         row = hazard_ratio(Cohort("SD", stable.assign(survival_12m=high)), per=1.0, adjusted=False)
     except TooFewPatients:
-        return found
-    return found | {
-        "logrank_p": float(f"{log_rank(groups).p_value:.3g}"),
+        return dict.fromkeys(("logrank_p", "hr_high_vs_low", "lo", "hi"))
+    return {
+        "logrank_p": float(f"{p:.3g}"),
         "hr_high_vs_low": _finite(row.hazard_ratio),
         "lo": _finite(row.lower),
         "hi": _finite(row.upper),
-        "apart": _round(by_group[RiskGroup.LOW]["alive"] - by_group[RiskGroup.HIGH]["alive"]),
     }
 
 

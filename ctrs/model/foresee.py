@@ -40,7 +40,7 @@ class Cases:
     """Pairs after the first network, with what became of the patients.
 
     Attributes:
-        inputs: (N, 25), `ctrs.model.measure.INPUTS`.
+        inputs: (N, 23), `ctrs.model.measure.INPUTS`.
         days: (N,) between the scans.
         months, event: (N,) from the follow-up scan.
         truth: (N, 9) true survival given the scans at `EDGES_MONTHS`; ``None`` among real
@@ -232,13 +232,20 @@ def _rescan_noise(
 def _unseen(
     members: list[Foreseer], held: Cases, calibration: dict[str, float], known: float
 ) -> float:
-    """What has to be added in squares so that 90 % of the truths lie in the intervals."""
+    """What has to be added in squares so that 90 % of the truths lie in the intervals.
+
+    With the correction for few patients that makes it hold on the average for the next one.
+
+    Source:
+        Split conformal prediction: Lei et al., J. Am. Stat. Assoc. 113 (2018) 1094-1111.
+    """
     assert held.truth is not None
     logits = _twelve(members, held, calibration)
     off = np.abs(logits.mean(0) - logit(held.truth[:, TWELVE].double().numpy()))
     spread = Z90 * logits.std(0, ddof=1) if len(members) > 1 else np.zeros(len(held))
     missing = off**2 - spread**2 - known**2
-    return float(np.sqrt(max(np.quantile(missing, 0.9), 0.0)))
+    level = min(math.ceil(0.9 * (len(held) + 1)) / len(held), 1.0)
+    return float(np.sqrt(max(np.quantile(missing, level, method="higher"), 0.0)))
 
 
 def logit(p: np.ndarray) -> np.ndarray:

@@ -13,8 +13,9 @@ from ctrs.types import STRUCTURES, Array, Mask
 EMPHYSEMA_HU = -950.0
 SOFT_TISSUE_HU = (-20.0, 120.0)
 # Where the network is unsure a voxel counts in part: below the first not at all, above the second
-# wholly. Half a per mill of doubt in a million voxels would else be 15 ml.
-DOUBT, SURE = 0.2, 0.8
+# wholly. Half a per mill of doubt in a million voxels would else be 15 ml. Of a thin haze it is
+# never sure: there the doubt itself is what can be measured (edges chosen on training patients).
+DOUBT_SURE = dict.fromkeys(STRUCTURES, (0.2, 0.8)) | {"halo": (0.02, 0.3)}
 BELOW_THE_SHOULDERS = 0.7  # of the height of the lungs
 HU_LOW, HU_HIGH = PrepareConfig().window_hu
 
@@ -24,9 +25,11 @@ MEASURES = (*(f"{name}_ml" for name in VOLUMES), "muscle_cm2", "chest_cm2", "lun
 
 # How a measure is brought to the scale on which it acts: volumes become logarithms, so that their
 # difference is growth in per cent.
-_SMALLEST_ML = {"tumour_ml": 0.3, "effusion_ml": 50.0, "fibrosis_ml": 50.0, "halo_ml": 2.0}
+_SMALLEST_ML = {"tumour_ml": 0.3, "effusion_ml": 50.0, "fibrosis_ml": 50.0}
 NEW_ML = 0.3  # a new tumour as small as can be seen
-_DESCRIBED = MEASURES[:-2]  # noise says how a scan was made, and nothing about the patient
+# Noise says how a scan was made, and nothing about the patient. Halos are too faint to rely on: in
+# real chests large tumours have some haze around them anyway, and the more, the larger they are.
+_DESCRIBED = tuple(n for n in MEASURES if n not in ("halo_ml", "noise_hu", "noise_along_hu"))
 INPUTS = (*(f"mean {name}" for name in _DESCRIBED), *(f"change of {name}" for name in _DESCRIBED),
           "new tumour")  # fmt: skip
 # Never better with more of it.
@@ -35,8 +38,13 @@ WORSE = {f"{what} {name}" for what in ("mean", "change of") for name in _HARMFUL
 
 
 def firm(maps: Tensor) -> Tensor:
-    """Probabilities → shares of a voxel, without the haze of doubt; keeps the shape."""
-    return ((maps - DOUBT) / (SURE - DOUBT)).clamp(0, 1)
+    """Probabilities of `STRUCTURES` → shares of a voxel, without the haze of doubt.
+
+    Keeps the shape, (B, S, Z, Y, X).
+    """
+    edges = torch.tensor([DOUBT_SURE[name] for name in STRUCTURES])
+    doubt, sure = edges[:, :, None, None, None].unbind(1)
+    return ((maps - doubt) / (sure - doubt)).clamp(0, 1)
 
 
 def measure(image: Tensor, lungs: Tensor, maps: Tensor, voxel_ml: float) -> Tensor:
@@ -116,7 +124,7 @@ def _noise(hu: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def describe_pair(baseline: Tensor, follow_up: Tensor, new_ml: Tensor) -> Tensor:
-    """Measures of both scans → `INPUTS`: (B, 14), (B, 14), (B,) -> (B, 25)."""
+    """Measures of both scans → `INPUTS`: (B, 14), (B, 14), (B,) -> (B, 23)."""
     before, after = _scaled(baseline), _scaled(follow_up)
     new = torch.log1p(new_ml / NEW_ML)[:, None]
     return torch.cat([(before + after) / 2, after - before, new], dim=1)
@@ -124,7 +132,8 @@ def describe_pair(baseline: Tensor, follow_up: Tensor, new_ml: Tensor) -> Tensor
 
 def _scaled(measures: Tensor) -> Tensor:
     m = dict(zip(MEASURES, measures.unbind(1), strict=True))
-    volumes = [torch.log1p(m[f"{n}_ml"] / _SMALLEST_ML.get(f"{n}_ml", 0.5)) for n in VOLUMES]
+    seen = [n for n in _DESCRIBED if n.removesuffix("_ml") in VOLUMES]
+    volumes = [torch.log1p(m[n] / _SMALLEST_ML.get(n, 0.5)) for n in seen]
     return torch.stack(
         [
             *volumes,

@@ -35,6 +35,7 @@ HARD = ("liver_tumour", "bone_tumour")
 SHOWN_MORE = {
     "effusion": 1.5, "liver_tumour": 3.0, "bone_tumour": 3.0, "halo": 8.0, "fibrosis": 2.0,
 }  # fmt: skip
+LARGE_ML, LARGE_SHOWN_MORE = 300.0, 4.0  # few tumours fill half a chest: they weigh in litres
 IS_KIND = torch.tensor([name in KINDS for name in STRUCTURES[1:]])
 IS_HARD = torch.tensor([name in HARD for name in STRUCTURES[1:]])
 OTHERS = [name for name in STRUCTURES[1:] if name not in KINDS]
@@ -255,11 +256,14 @@ def gather(trial: Path, patients: list[str], backgrounds: Sequence[Background]) 
     """All scans of the patients, those with something rare drawn more often."""
     scans, weights = [], []
     for patient in patients:
-        found = load_prepared(trial, patient, *SHOWN_MORE)
+        found = load_prepared(trial, patient, "tumour", *SHOWN_MORE)
         for visit in (0, 1):
             scans.append((patient, visit))
-            rare = [SHOWN_MORE[name] for name, maps in found.items() if maps[visit].any()]
-            weights.append(max(rare, default=1.0))
+            ml = {name: maps[visit].sum() / 255 * VOXEL_ML for name, maps in found.items()}
+            reasons = [more for name, more in SHOWN_MORE.items() if ml.get(name, 0) > 0]
+            if ml["tumour"] > LARGE_ML:
+                reasons.append(LARGE_SHOWN_MORE)
+            weights.append(max(reasons, default=1.0))
     shares = np.array(weights) / max(sum(weights), 1.0)
     return Material(trial, scans, shares, backgrounds)
 

@@ -35,7 +35,14 @@ from ctrs.model.measure import MEASURES
 from ctrs.model.network import EDGES_MONTHS, Perceiver
 from ctrs.model.perceive import VOXEL_ML, PerceiveConfig, train_perceiver
 from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, Card, checksum, write_card
-from ctrs.trial.prepared import PREPARED, RESCANS, load_prepared, read_patients, rescanned
+from ctrs.trial.prepared import (
+    PREPARED,
+    RESCANS,
+    load_prepared,
+    read_patients,
+    require_prepared,
+    rescanned,
+)
 from ctrs.types import Prediction
 
 if TYPE_CHECKING:
@@ -128,6 +135,7 @@ def train(
 
 
 def _require_outlines(trial: Path, table: pd.DataFrame) -> None:
+    require_prepared(trial, table.index)
     if not load_prepared(trial, str(table.index[0]), "tumour"):
         raise InputRejected(
             "The first network learns from outlined tumours, and these scans have none.",
@@ -212,6 +220,7 @@ def see_trial(
     weights = _fingerprint(perceiver)
     known = _read_seen(kept, weights)
     left = [patient for patient in table.index if patient not in known]
+    require_prepared(trial, left, scans)
     for index, patient in enumerate(left, start=1):
         known[patient] = _see_pair(trial, patient, perceiver, device, scans)
         if index % SAVE_EVERY == 0 or index == len(left):

@@ -12,6 +12,8 @@ from ctrs.errors import StoreUnusable
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
 
+MARK, MARK_AT = b"DUCK", 8  # in every file of DuckDB, behind a checksum
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 # A medical store reaches for nothing outside its own file. Without this, DuckDB answers a SQLite
@@ -40,6 +42,7 @@ def connect(path: Path | None) -> Connection:
     if path is None:
         return duckdb.connect(":memory:", config=_CLOSED_IN)
     is_new = not path.exists()
+    require_database(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection = duckdb.connect(str(path), config=_CLOSED_IN)
@@ -48,6 +51,25 @@ def connect(path: Path | None) -> Connection:
     if is_new:
         path.chmod(0o600)
     return connection
+
+
+def require_database(path: Path) -> None:
+    """Refuse a file that is there and no database, and leave it as it is.
+
+    DuckDB would open a .csv or .json for reading, and what is written then would be lost.
+
+    Raises:
+        StoreUnusable: The file has no mark of DuckDB, or cannot be read.
+    """
+    if not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(MARK_AT + len(MARK))
+    except OSError as error:
+        raise _explain(path, str(error)) from error
+    if start[MARK_AT:] != MARK:
+        raise _explain(path, "not a valid database")
 
 
 def _explain(path: Path, message: str) -> StoreUnusable:

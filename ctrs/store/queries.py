@@ -73,6 +73,16 @@ ORDER BY patient
 """
 )
 
+PREDICTED = (
+    CHOSEN
+    + """
+SELECT patient, curve.survival[list_position(curve.months, $months::DOUBLE)] AS survival
+FROM chosen
+WHERE list_contains(curve.months, $months::DOUBLE)
+ORDER BY patient
+"""
+)
+
 COHORT_COUNTS = (
     CHOSEN
     + """
@@ -94,14 +104,29 @@ LEFT JOIN outcomes USING (patient)
 """
 )
 
-# Scans of this patient that no pair of anybody else needs.
-SCANS_OF_ONE = """
+# Cohorts that came as a table and have a patient still.
+IMPORTED = """
+SELECT cohort, count(*) AS patients, count(pairs.patient) AS with_scans
+FROM imports
+JOIN patients USING (cohort)
+LEFT JOIN (SELECT DISTINCT patient FROM pairs) AS pairs USING (patient)
+GROUP BY cohort
+ORDER BY cohort
+"""
+
+# Whom a deletion is about, by the pseudonym or the cohort's name in `$name`.
+THIS_PATIENT = "SELECT $name"
+THIS_COHORT = "SELECT patient FROM patients WHERE cohort = $name"
+
+# Scans of patients that no pair of anybody else needs; {whom} selects the patients.
+SCANS_OF = """
 SELECT DISTINCT sha256 FROM (
     SELECT unnest([baseline_sha256, follow_up_sha256]) AS sha256
-    FROM pairs WHERE patient = $patient
+    FROM pairs WHERE patient IN ({whom})
 )
 WHERE sha256 NOT IN (
-    SELECT unnest([baseline_sha256, follow_up_sha256]) FROM pairs WHERE patient <> $patient
+    SELECT unnest([baseline_sha256, follow_up_sha256])
+    FROM pairs WHERE patient NOT IN ({whom})
 )
 ORDER BY sha256
 """

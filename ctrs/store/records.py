@@ -72,7 +72,11 @@ def _maker(manufacturer: str) -> str:
 
 @dataclass(frozen=True)
 class StoredPair:
-    """A scan pair without its voxels: which two scans, by content, of which patient."""
+    """A scan pair without its voxels: which two scans, by content, of which patient.
+
+    Attributes:
+        chosen_by_hand: Of which scans a person chose the series: ``"baseline"``, ``"follow-up"``.
+    """
 
     pair_key: str
     patient: str
@@ -80,6 +84,7 @@ class StoredPair:
     follow_up_sha256: str
     interval_days: int | None
     findings: tuple[Finding, ...] = ()
+    chosen_by_hand: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,14 @@ class CohortCounts:
     analysed_with_amber: int
 
 
+@dataclass(frozen=True)
+class ImportedCounts:
+    """Patients of a cohort that came as a table; ``with_scans``: those with a scan pair here."""
+
+    patients: int
+    with_scans: int
+
+
 def patient_row(patient: Patient) -> Row:
     return dict(vars(patient))
 
@@ -132,6 +145,7 @@ def pair_row(pair: StoredPair) -> Row:
         "follow_up_sha256": pair.follow_up_sha256,
         "interval_days": pair.interval_days,
         "findings": findings,
+        "chosen_by_hand": list(pair.chosen_by_hand),
     }
 
 
@@ -204,6 +218,7 @@ def to_pair(row: Row) -> StoredPair:
         follow_up_sha256=row["follow_up_sha256"],
         interval_days=row["interval_days"],
         findings=found,
+        chosen_by_hand=tuple(row["chosen_by_hand"]),
     )
 
 

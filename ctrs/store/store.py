@@ -16,9 +16,9 @@ from ctrs.errors import StoreUnusable
 from ctrs.measurement import Measurement
 from ctrs.store import queries, records
 from ctrs.store.database import Connection, connect, migrate
-from ctrs.store.records import CohortCounts, Provenance, Row, ScanFacts, StoredPair
+from ctrs.store.records import CohortCounts, ImportedCounts, Provenance, Row, ScanFacts, StoredPair
 from ctrs.store.survival import Members, compare
-from ctrs.store.writing import actor, introduce, note, replace
+from ctrs.store.writing import actor, forget, introduce, note, replace
 from ctrs.survival import GroupComparison
 from ctrs.types import UNKNOWN, Finding, Interval, Outcome, Patient, Response, ResponseScore, Triple
 
@@ -91,6 +91,10 @@ class Store:
         row = self._row("SELECT time_zero FROM imports WHERE cohort = ?", cohort)
         return row["time_zero"] if row else None
 
+    def imported_cohorts(self) -> dict[str, ImportedCounts]:
+        """Cohorts that came as a table and have a patient still, in alphabetical order."""
+        return {row.pop("cohort"): ImportedCounts(**row) for row in self._rows(queries.IMPORTED)}
+
     def cohorts_of(self, patients: Sequence[str]) -> dict[str, int]:
         """How many of these pseudonyms the store knows, by their cohort."""
         rows = self._rows(
@@ -118,14 +122,16 @@ class Store:
         follow_up_sha256: str,
         interval_days: int | None,
         findings: Sequence[Finding],
+        chosen_by_hand: Sequence[str] = (),
     ) -> None:
-        """Write which two scans of a patient belong together.
+        """Write which two scans of a patient belong together, and whose series a person chose.
 
         A pseudonym met for the first time becomes a patient of the cohort ``"upload"``. A
         refusal of the same patient is settled by this and leaves the worklist.
         """
+        scans = baseline_sha256, follow_up_sha256
         pair = StoredPair(
-            pair_key, patient, baseline_sha256, follow_up_sha256, interval_days, tuple(findings)
+            pair_key, patient, *scans, interval_days, tuple(findings), tuple(chosen_by_hand)
         )
         with self._transaction() as cursor:
             introduce(cursor, patient)
@@ -320,6 +326,17 @@ class Store:
             unknown=UNKNOWN,
         )
 
+    def predicted_survival(self, cohort: str, model_version: str, months: float) -> pd.Series:
+        """Predicted P(alive ``months`` after the follow-up CT) of the scores in `cohort_table`.
+
+        Returns:
+            In [0, 1], indexed by patient; without those whose curve has no value for that month.
+        """
+        table = self._table(
+            queries.PREDICTED, cohort=cohort, model_version=model_version, months=months
+        )
+        return table.set_index("patient")["survival"]
+
     def compare(
         self,
         members: Members,
@@ -420,22 +437,24 @@ class Store:
             files.
         """
         with self._transaction() as cursor:
-            found = cursor.execute(queries.SCANS_OF_ONE, {"patient": patient}).fetchall()
-            scans = [sha256 for (sha256,) in found]
-            for table in (
-                "pairs",
-                "refusals",
-                "outcomes",
-                "readings",
-                "measurements",
-                "links",
-                "patients",
-            ):
-                cursor.execute(f"DELETE FROM {table} WHERE patient = ?", [patient])
-            for table in ("scores", "responses"):
-                cursor.execute(f"DELETE FROM {table} WHERE {queries.PAIRS_OF_NOBODY}")
-            cursor.execute("DELETE FROM scans WHERE list_contains(?::TEXT[], sha256)", [scans])
+            scans = forget(cursor, queries.THIS_PATIENT, patient)
             note(cursor, "delete patient", patient, f"{len(scans)} scans")
+        return scans
+
+    def delete_cohort(self, cohort: str) -> list[str]:
+        """Remove all patients of a cohort as `delete_patient` does one, all or none.
+
+        Returns:
+            ``sha256`` of the scans that nobody of another cohort needs, as `delete_patient`.
+        """
+        with self._transaction() as cursor:
+            counted = cursor.execute(
+                "SELECT count(*) FROM patients WHERE cohort = ?", [cohort]
+            ).fetchall()
+            scans = forget(cursor, queries.THIS_COHORT, cohort)
+            cursor.execute("DELETE FROM imports WHERE cohort = ?", [cohort])
+            words = f"{cohort}: {counted[0][0]} patients, {len(scans)} scans"
+            note(cursor, "delete cohort", None, words)
         return scans
 
     # --- Access -----------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from ctrs.survival import (
 from ctrs.types import UNKNOWN, Interval, LogRank, Recist, RiskGroup, SurvivalCurve, Zone
 
 MAX_GROUPS = 20  # more curves nobody can tell apart
+MANY_TIMES = 0.5  # share of different times from which grouping by time does not pay
 
 # Factors in columns of `patients`, whose levels are whatever somebody entered.
 _ENTERED = ("sex", "histology", "pd_l1", "ecog", "line", "regimen", "site")
@@ -169,22 +170,48 @@ def _line_up(cursor: Connection, groups: Sequence[_Group]) -> None:
     """Make the table ``standing``: one row a time, in order, who dies and who is at risk then.
 
     The windows of this module have no order of their own: they go by the order in which the
-    rows were written, which DuckDB keeps. Sorting once is most of the work.
+    rows were written, which DuckDB keeps. Sorting once is most of the work. Times in days are
+    few and quickly grouped; where hardly two are alike, grouping costs more than all the rest,
+    and the rows are counted one by one instead.
     """
-    counts = ", ".join(
-        f"sum((place = {group.place})::INT)::INT AS gone_{k},"
-        f" sum((event AND place = {group.place})::INT)::INT AS deaths_{k}"
+    (alike,) = cursor.execute(
+        f"SELECT approx_count_distinct(months) < {MANY_TIMES} * count(*) FROM followed"
+    ).fetchall()[0]
+    rows = _grouped(groups) if alike else _one_by_one(groups)
+    cursor.execute(f"CREATE OR REPLACE TEMP TABLE standing AS {rows}")
+
+
+def _counts(groups: Sequence[_Group], window: str = "") -> str:
+    return ", ".join(
+        f"count(*) FILTER (place = {group.place}) {window} AS gone_{k},"
+        f" count(*) FILTER (event AND place = {group.place}) {window} AS deaths_{k}"
         for k, group in enumerate(groups)
     )
+
+
+def _grouped(groups: Sequence[_Group]) -> str:
     at_risk = ", ".join(
         f"deaths_{k}, {group.n_patients} + gone_{k}"
-        f" - (sum(gone_{k}) OVER (ROWS UNBOUNDED PRECEDING))::INT AS at_risk_{k}"
+        f" - (sum(gone_{k}) OVER (ROWS UNBOUNDED PRECEDING))::BIGINT AS at_risk_{k}"
         for k, group in enumerate(groups)
     )
-    cursor.execute(
-        f"""CREATE OR REPLACE TEMP TABLE standing AS SELECT months, {at_risk}
-        FROM (SELECT months, {counts} FROM followed GROUP BY months ORDER BY months)"""
+    return f"""SELECT months, {at_risk}
+        FROM (SELECT months, {_counts(groups)} FROM followed GROUP BY months ORDER BY months)"""
+
+
+def _one_by_one(groups: Sequence[_Group]) -> str:
+    """Of patients with one time the last has counted them all; the others are left out."""
+    at_risk = ", ".join(
+        f"deaths_{k} - lag(deaths_{k}, 1, 0) OVER () AS deaths_{k},"
+        f" {group.n_patients} - lag(gone_{k}, 1, 0) OVER () AS at_risk_{k}"
+        for k, group in enumerate(groups)
     )
+    return f"""SELECT months, {at_risk} FROM (
+            SELECT *, lead(months) OVER () AS next FROM (
+                SELECT months, {_counts(groups, "OVER (ROWS UNBOUNDED PRECEDING)")}
+                FROM (SELECT months, event, place FROM followed ORDER BY months)
+            )
+        ) WHERE next IS DISTINCT FROM months"""
 
 
 def _curve(cursor: Connection, k: int, group: _Group, interval: Interval) -> SurvivalCurve:
@@ -205,13 +232,11 @@ def _at_risk(
     cursor: Connection, n_groups: int, months: Sequence[float]
 ) -> tuple[tuple[int, ...], ...]:
     """Who is still there at a time was there at the next time that somebody left."""
-    left = ", ".join(f"coalesce(at_risk_{k}, 0)" for k in range(n_groups))
-    rows = cursor.execute(
-        f"""SELECT {left}
-        FROM (SELECT unnest($months::DOUBLE[]) AS month, generate_subscripts($months, 1) AS place)
-        ASOF LEFT JOIN standing ON month <= standing.months ORDER BY place""",
-        {"months": [float(month) for month in months]},
-    ).fetchall()
+    left = ", ".join(f"at_risk_{k}" for k in range(n_groups))
+    # Stops at the first row that fits, as the rows are in order: no join with a million of them.
+    query = f"SELECT {left} FROM standing WHERE months >= ? LIMIT 1"
+    nobody = (0,) * n_groups
+    rows = [cursor.execute(query, [float(month)]).fetchone() or nobody for month in months]
     return tuple(zip(*rows, strict=True)) if rows else ((),) * n_groups
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]  # ships no type hints
 
 from ctrs.errors import NotInStore
+from ctrs.store import queries
 from ctrs.store.database import Connection, utc_now
 from ctrs.store.records import Row, patient_row
 from ctrs.types import Patient
@@ -98,6 +99,24 @@ def introduce(cursor: Connection, patient: str) -> None:
     known = cursor.execute("SELECT 1 FROM patients WHERE patient = ?", [patient]).fetchall()
     if not known:
         replace(cursor, "patients", [patient_row(Patient(patient=patient, cohort="upload"))])
+
+
+def forget(cursor: Connection, whom: str, name: str) -> list[str]:
+    """Delete patients with everything derived; ``sha256`` of the scans nobody else's pair needs.
+
+    Args:
+        whom: `THIS_PATIENT` or `THIS_COHORT` of `ctrs.store.queries`.
+        name: The pseudonym, or the cohort's name.
+    """
+    found = cursor.execute(queries.SCANS_OF.format(whom=whom), {"name": name}).fetchall()
+    scans = [sha256 for (sha256,) in found]
+    # Patients last: whom to delete is read from there.
+    for table in ("pairs", "refusals", "outcomes", "readings", "measurements", "links", "patients"):
+        cursor.execute(f"DELETE FROM {table} WHERE patient IN ({whom})", {"name": name})
+    for table in ("scores", "responses"):
+        cursor.execute(f"DELETE FROM {table} WHERE {queries.PAIRS_OF_NOBODY}")
+    cursor.execute("DELETE FROM scans WHERE sha256 IN (SELECT unnest(?::TEXT[]))", [scans])
+    return scans
 
 
 def note(cursor: Connection, action: str, patient: str | None, detail: str) -> None:

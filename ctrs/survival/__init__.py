@@ -17,6 +17,7 @@ from ctrs.survival.hazard_ratios import (
     PER,
     SPLIT_AGE,
     SUBGROUPS,
+    adjusted_proportionality,
     hazard_ratio,
     levels_of,
     ordered_levels,
@@ -38,7 +39,6 @@ from ctrs.survival.log_rank import (
     log_rank,
     log_rank_of_sums,
     pairwise_log_rank,
-    reportable_p,
 )
 from ctrs.survival.proportional_hazards import ProportionalityTest, proportional_hazards
 
@@ -62,6 +62,7 @@ __all__ = [
     "ProportionalityTest",
     "RestrictedMean",
     "Steps",
+    "adjusted_proportionality",
     "at_risk",
     "auc_at",
     "bootstrap_estimates",
@@ -87,7 +88,6 @@ __all__ = [
     "paired_differences",
     "pairwise_log_rank",
     "proportional_hazards",
-    "reportable_p",
     "restricted_mean",
     "reverse_kaplan_meier",
     "split_by_risk",

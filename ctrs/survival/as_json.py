@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from ctrs.survival import (
     kaplan_meier,
     log_rank,
     pairwise_log_rank,
-    reportable_p,
     reverse_kaplan_meier,
     survival_at,
     uno_c,
@@ -29,20 +29,24 @@ from ctrs.survival import (
 from ctrs.survival.table import FollowUpTable, split
 from ctrs.types import Cohort, Interval, SurvivalCurve
 
-SMALL = f"No p value: a group has fewer than {MIN_GROUP} patients."
-SMALL_MODEL = f"No p value: the model has fewer than {MIN_GROUP} patients."
+SMALL = f"A group has fewer than {MIN_GROUP} patients: p says little about it."
+SMALL_MODEL = f"The model has fewer than {MIN_GROUP} patients: p says little about it."
 SCORE = "higher = lives longer"
 
 Json = dict[str, Any]
 
 
 def kaplan_meier_json(
-    table: FollowUpTable, group: str | None, at: Sequence[float], interval: Interval
+    table: FollowUpTable, group: str | None, at: Mapping[str, float], interval: Interval
 ) -> Json:
-    """Curves of all or of each group: sizes, medians, survival at times; unit as in the file."""
+    """Curves of all or of each group: sizes, medians, survival at times; unit as in the file.
+
+    Args:
+        at: Times by their names in the document.
+    """
     cohorts = [Cohort("all", table.cohort.table)]
     if group is not None:
-        cohorts = split(table.cohort, group)
+        cohorts = split(table.cohort, table.columns[group])
     followed = reverse_kaplan_meier(table.cohort, interval=interval)
     return {
         "groups": {cohort.name: _group_json(cohort, at, interval) for cohort in cohorts},
@@ -52,19 +56,24 @@ def kaplan_meier_json(
     }
 
 
-def _group_json(cohort: Cohort, at: Sequence[float], interval: Interval) -> Json:
+def _group_json(cohort: Cohort, at: Mapping[str, float], interval: Interval) -> Json:
     curve = kaplan_meier(cohort, interval=interval)
-    points = {}
-    for time in at:
-        point = survival_at(curve, cohort, time)
-        points[f"{time:g}"] = {
-            "s": number(point.survival),
-            "lo": number(point.lower),
-            "hi": number(point.upper),
-            "at_risk": point.at_risk,
-        }
+    points = {name: _point_json(curve, cohort, time) for name, time in at.items()}
     sizes = {"n": curve.n_patients, "events": curve.n_events}
     return sizes | _median_json(curve) | {"survival_at": points}
+
+
+def _point_json(curve: SurvivalCurve, cohort: Cohort, time: float) -> Json:
+    point = survival_at(curve, cohort, time)
+    lower, upper = point.lower, point.upper
+    if point.survival == 1:  # before the first death R says from 1 to 1, and a page nothing
+        lower = upper = 1.0
+    return {
+        "s": number(point.survival),
+        "lo": number(lower),
+        "hi": number(upper),
+        "at_risk": point.at_risk,
+    }
 
 
 def _median_json(curve: SurvivalCurve) -> Json:
@@ -73,25 +82,27 @@ def _median_json(curve: SurvivalCurve) -> Json:
 
 
 def log_rank_json(table: FollowUpTable, group: str, strata: str | None) -> Json:
-    """Test of all groups, and of each pair where there are more than two."""
-    cohorts = split(table.cohort, group)
-    test = log_rank(cohorts, strata=strata)
-    p = reportable_p(test)
+    """Test of all groups, and of each pair where there are more than two.
+
+    Small groups have their p value, too, with a note: who reads JSON can judge or leave it.
+    """
+    cohorts = split(table.cohort, table.columns[group])
+    test = log_rank(cohorts, strata=None if strata is None else table.columns[strata])
     document: Json = {
         "chi2": test.chi_square,
         "df": test.degrees_of_freedom,
-        "p": p,
+        "p": test.p_value,
         "groups": {cohort.name: len(cohort.table) for cohort in cohorts},
         **_left_out(table, group),
     }
-    if p is None:
+    if min(test.n_patients) < MIN_GROUP:
         document["note"] = SMALL
     if len(cohorts) > 2 and strata is None:
         document["pairs"] = [
             {
                 "groups": [pair.first, pair.second],
                 "chi2": None if pair.test is None else pair.test.chi_square,
-                "p": pair.p_value,
+                "p": None if pair.test is None else pair.test.p_value,
                 "p_adjusted": pair.p_adjusted,
             }
             for pair in pairwise_log_rank(cohorts)
@@ -103,17 +114,19 @@ def cox_json(
     table: FollowUpTable, covariates: Sequence[str], per: float, strata: str | None
 ) -> Json:
     """All covariates in one model, the check of its assumption, and each covariate alone."""
-    model = cox_model(table.cohort, covariates, per, strata)
-    alone = cox_each(table.cohort, covariates, per, strata)
+    columns = [table.columns[name] for name in covariates]
+    within = None if strata is None else table.columns[strata]
+    model = cox_model(table.cohort, columns, per, within)
+    alone = cox_each(table.cohort, columns, per, within)
     document = {
         "n": model.n_patients,
         "events": model.n_events,
-        "rows": _rows_json(model),
+        "rows": _rows_json(model, table),
         "ph": {
-            test.covariate: {
+            table.in_file(test.covariate): {
                 "chi2": number(test.chi_square),
                 "df": test.degrees_of_freedom,
-                "p": _p(model, test.p_value),
+                "p": number(test.p_value),
             }
             for test in model.proportionality
         },
@@ -121,20 +134,25 @@ def cox_json(
         "log_likelihood": [model.log_likelihood_null, model.log_likelihood],
         "incomplete": model.n_incomplete,
         "univariable": {
-            name: None if one is None else {"n": one.n_patients, "rows": _rows_json(one)}
-            for name, one in alone.items()
+            table.in_file(column): None
+            if one is None
+            else {"n": one.n_patients, "rows": _rows_json(one, table)}
+            for column, one in alone.items()
         },
         **_left_out(table, None),
     }
-    changing = [t.covariate for t in model.proportionality if t.violated]
-    if model.n_patients < MIN_GROUP:
-        document["note"] = SMALL_MODEL
-    elif changing:
-        document["note"] = f"The hazard ratio changes over time: {', '.join(changing)}."
-    return document
+    notes = [SMALL_MODEL] if model.n_patients < MIN_GROUP else []
+    changing = [table.in_file(t.covariate) for t in model.proportionality if t.violated]
+    if changing:
+        notes.append(f"The hazard ratio changes over time: {', '.join(changing)}.")
+    return document | _note(notes)
 
 
-def _rows_json(model: CoxModel) -> Json:
+def _note(notes: Sequence[str]) -> Json:
+    return {"note": " ".join(notes)} if notes else {}
+
+
+def _rows_json(model: CoxModel, table: FollowUpTable) -> Json:
     def row_json(row: CoxRow) -> Json:
         return {
             "coef": row.log_hazard,
@@ -142,40 +160,60 @@ def _rows_json(model: CoxModel) -> Json:
             "hr": row.hazard_ratio,
             "lo": row.lower,
             "hi": number(row.upper),
-            "p": _p(model, row.p_value),
+            "p": number(row.p_value),
         }
 
-    return {row.covariate: row_json(row) for row in model.rows}
+    return {table.in_file(row.covariate): row_json(row) for row in model.rows}
 
 
-def _p(model: CoxModel, p: float) -> float | None:
-    return number(p) if model.n_patients >= MIN_GROUP else None
-
-
-def concordance_json(table: FollowUpTable, covariates: Sequence[str], at: Sequence[float]) -> Json:
+def concordance_json(
+    table: FollowUpTable, covariates: Sequence[str], at: Mapping[str, float]
+) -> Json:
     """C of a score, or of a Cox model of several covariates on its own patients.
 
     Uno's C goes up to the last of ``at``, or to the end of follow-up; the AUC is given at each.
+    What these patients cannot tell is ``None``, and a note says why.
+
+    Args:
+        at: Times by their names in the document.
+
+    Raises:
+        TooFewPatients: Not even Harrell's C is known.
     """
-    if len(covariates) == 1:
-        scored, column = table.cohort.table.dropna(subset=list(covariates)), covariates[0]
+    columns = [table.columns[name] for name in covariates]
+    if len(columns) == 1:
+        scored, column = table.cohort.table.dropna(subset=columns), columns[0]
         _require_numbers(scored[column].dtype.kind)
     else:
-        scored, column = cox_score(table.cohort, covariates), "cox_score"
+        scored, column = cox_score(table.cohort, columns), "cox_score"
     months, event = scored["months"].to_numpy(dtype=float), scored["event"].to_numpy(dtype=bool)
     score = scored[column].to_numpy(dtype=float)
     harrell = harrell_c(months, event, score)
-    until = max(at) if at else float(months.max())
-    return {
+    end = float(months.max())
+    until = min(max(at.values(), default=end), end)
+    notes: list[str] = []
+
+    def known(name: str, measure: Callable[[], float]) -> float | None:
+        try:
+            return measure()
+        except TooFewPatients as lack:
+            notes.append(f"{name}: {lack.what}")
+            return None
+
+    document = {
         "harrell": harrell,
-        "uno": uno_c(months, event, score, until),
+        "uno": known("Uno's C", lambda: uno_c(months, event, score, until)),
         "until": until,
-        "auc": {f"{time:g}": auc_at(months, event, score, time) for time in at},
+        "auc": {
+            name: known(f"AUC at {name}", partial(auc_at, months, event, score, time))
+            for name, time in at.items()
+        },
         "n": len(scored),
         "events": int(np.sum(event)),
         "score": SCORE if len(covariates) == 1 else "minus the log hazard of a Cox model",
         **_left_out(table, None),
     }
+    return document | _note(notes)
 
 
 def _require_numbers(kind: str) -> None:
@@ -188,7 +226,7 @@ def _require_numbers(kind: str) -> None:
 
 def _left_out(table: FollowUpTable, group: str | None) -> Json:
     found = table.landmark
-    without = 0 if group is None else int(table.cohort.table[group].isna().sum())
+    without = 0 if group is None else int(table.cohort.table[table.columns[group]].isna().sum())
     return {
         "excluded_before_landmark": found.died_before + found.lost_before,
         "left_out": {

@@ -13,11 +13,9 @@ from lifelines.exceptions import ConvergenceError, ConvergenceWarning
 
 from ctrs.errors import TooFewPatients
 from ctrs.survival.checks import follow_up, require
+from ctrs.survival.efron import MAX_STANDARD_ERROR
 from ctrs.survival.proportional_hazards import ProportionalityTest, proportional_hazards
 from ctrs.types import Cohort, CoxTerm
-
-# Of a log hazard ratio per standard deviation: an interval of 17 powers of ten is no answer.
-MAX_STANDARD_ERROR = 10.0
 
 
 @dataclass(frozen=True)

@@ -131,14 +131,14 @@ def brier_at(
 
     Raises:
         InputRejected: As `harrell_c`; also a probability outside [0, 1].
-        TooFewPatients: No patient, or nobody is followed up to ``at``.
+        TooFewPatients: One patient or none, or nobody is followed up to ``at``.
 
     Source:
         Graf et al., Stat. Med. 18 (1999) 2529-2545; same as scikit-survival's ``brier_score``.
     """
     times, died, (probability,) = outcomes(months, event, survival_probability)
     check_probabilities(probability)
-    require(len(times) > 0, "No patient is left; at least 1 is needed.")
+    require(len(times) > 1, f"A mean error needs 2 patients or more; found: {len(times)}.")
     weights, weight_at = _weights(times, died, at)
     torch, _, brier = _torchsurv()
     now, past, known = _coded(times, died, at)

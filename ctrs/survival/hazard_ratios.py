@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
-from ctrs.survival.checks import MIN_GROUP, require
-from ctrs.survival.cox import fit_cox
+from ctrs.survival.checks import MIN_GROUP, follow_up, require
+from ctrs.survival.efron import fit_efron
+from ctrs.survival.proportional_hazards import ProportionalityTest, proportional_hazards
 from ctrs.types import UNKNOWN, Cohort, HazardRatio, RiskGroup
 
 PER = 0.10  # hazard ratios are given per +10 percentage points of predicted survival
@@ -35,6 +36,8 @@ _LEVELS: dict[str, tuple[str, ...]] = {
     "risk_group": tuple(RiskGroup),
 }
 _ADJUSTED_FOR = {"age": "age", "sex": "sex", "histology": "histology", "pd_l1": "PD-L1"}
+# First word of a column of the adjusted model: what its test is called.
+_TERMS = {"score": "score", **_ADJUSTED_FOR, "volume": "tumour volume"}
 
 
 def hazard_ratio(cohort: Cohort, per: float = PER, *, adjusted: bool) -> HazardRatio:
@@ -62,13 +65,36 @@ def hazard_ratio(cohort: Cohort, per: float = PER, *, adjusted: bool) -> HazardR
     label = f"Per +{per * 100:g} points"
     if not adjusted:
         return _score_row(label, table, per, pd.DataFrame(index=table.index))
-    table = table.dropna(subset=[c for c in ("age", "tumour_volume_ml") if c in table])
-    table = _without_silent_levels(table)
+    table = _complete(table)
     names = [name for column, name in _ADJUSTED_FOR.items() if column in table]
     names += ["tumour volume"] if "tumour_volume_ml" in table else []
     if names:
         label += f", adjusted for {', '.join(names)}"
     return _score_row(label, table, per, _covariates(table))
+
+
+def adjusted_proportionality(cohort: Cohort) -> tuple[ProportionalityTest, ...]:
+    """Is each hazard ratio of the adjusted model of `hazard_ratio` the same early and late?
+
+    Returns:
+        One test for ``"score"`` and for each covariate (all its levels), then ``"global"``; none
+        where the model has no finite answer.
+
+    Source:
+        As `proportional_hazards`: same as R's ``cox.zph``.
+    """
+    table = _complete(cohort.table.dropna(subset=["survival_12m"]))
+    columns = pd.DataFrame({"score": table["survival_12m"].astype(float) / PER})
+    columns = columns.join(_covariates(table))
+    fit = fit_efron(columns, table) if table["event"].any() else None
+    if fit is None:
+        return ()
+    terms: dict[str, list[int]] = {}
+    for place, column in enumerate(columns):
+        terms.setdefault(_TERMS[str(column).split(" ", 1)[0]], []).append(place)
+    return proportional_hazards(
+        columns.to_numpy(dtype=float), *follow_up(table), fit.log_hazards.to_numpy(), terms
+    )
 
 
 def subgroup_hazard_ratios(
@@ -124,11 +150,11 @@ def _interaction_p(table: pd.DataFrame, levels: pd.Series, estimated: list[str])
     score = table["survival_12m"].astype(float) / PER
     together = level.assign(score=score)
     products = level.mul(score, axis=0).add_prefix("score x ")
-    same = fit_cox(together, table)
-    differs = fit_cox(together.join(products), table)
+    same = fit_efron(together, table)
+    differs = fit_efron(together.join(products), table)
     if same is None or differs is None:
         return None
-    gain = 2 * (differs.log_likelihood_ - same.log_likelihood_)
+    gain = 2 * (differs.log_likelihood - same.log_likelihood)
     return float(chi2.sf(max(gain, 0.0), df=len(estimated) - 1))
 
 
@@ -158,6 +184,12 @@ def _by_number(name: str) -> list[str]:
     return [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
+def _complete(table: pd.DataFrame) -> pd.DataFrame:
+    """Whom the adjusted model can use."""
+    table = table.dropna(subset=[c for c in ("age", "tumour_volume_ml") if c in table])
+    return _without_silent_levels(table)
+
+
 def _without_silent_levels(table: pd.DataFrame) -> pd.DataFrame:
     """Leave out who is in a level nobody died in.
 
@@ -178,7 +210,7 @@ def _covariates(table: pd.DataFrame) -> pd.DataFrame:
         columns["age"] = table["age"].astype(float)
     if "tumour_volume_ml" in table:
         volume = table["tumour_volume_ml"].astype(float)
-        columns["log volume"] = np.log(volume.clip(lower=MIN_TUMOUR_ML))
+        columns["volume (log)"] = np.log(volume.clip(lower=MIN_TUMOUR_ML))
     for column in ("sex", "histology", "pd_l1"):
         if column in table:
             dummies = pd.get_dummies(levels_of(table, column), drop_first=True, dtype=float)
@@ -202,16 +234,17 @@ def _score_row(label: str, table: pd.DataFrame, per: float, others: pd.DataFrame
         n_events > 0,
         f"{len(table)} patients with {n_events} deaths: a hazard ratio needs at least 1 death.",
     )
-    fit = fit_cox(others.assign(score=table["survival_12m"].astype(float) / per), table)
+    fit = fit_efron(others.assign(score=table["survival_12m"].astype(float) / per), table)
     if fit is None:
         return _no_estimate(label, table)
-    score = fit.summary.loc["score"]
+    log_hazard, error = float(fit.log_hazards["score"]), float(fit.standard_errors["score"])
+    lower, upper = norm.interval(0.95, log_hazard, error)
     return HazardRatio(
         label=label,
-        hazard_ratio=float(score["exp(coef)"]),
-        lower=float(score["exp(coef) lower 95%"]),
-        upper=float(score["exp(coef) upper 95%"]),
-        p_value=float(score["p"]),
+        hazard_ratio=float(np.exp(log_hazard)),
+        lower=float(np.exp(lower)),
+        upper=float(np.exp(upper)),
+        p_value=float(2 * norm.sf(abs(log_hazard) / error)),
         n_patients=len(table),
         n_events=n_events,
     )

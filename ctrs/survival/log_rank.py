@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import chi2, false_discovery_control
 
 from ctrs.errors import TooFewPatients
-from ctrs.survival.checks import MIN_GROUP, follow_up, require
+from ctrs.survival.checks import follow_up, require
 from ctrs.types import Cohort, Floats, LogRank, Mask
 
 
@@ -113,25 +113,18 @@ def _one_stratum(
     return (deaths * weight).sum(axis=1), (share * d * weight).sum(axis=1), variance
 
 
-def reportable_p(test: LogRank) -> float | None:
-    """The p value, or ``None`` where a group has fewer than 10 patients."""
-    return test.p_value if min(test.n_patients, default=0) >= MIN_GROUP else None
-
-
 @dataclass(frozen=True)
 class PairOfGroups:
     """Log-rank test of two groups out of several.
 
     Attributes:
         test: ``None`` where the two cannot be compared at all.
-        p_value: Not adjusted; ``None`` where a group has fewer than 10 patients.
-        p_adjusted: For the number of pairs that have a p value.
+        p_adjusted: For the number of pairs that can be.
     """
 
     first: str
     second: str
     test: LogRank | None
-    p_value: float | None
     p_adjusted: float | None
 
 
@@ -144,12 +137,11 @@ def pairwise_log_rank(groups: Sequence[Cohort]) -> list[PairOfGroups]:
     """
     pairs = list(combinations(groups, 2))
     tests = [_test_or_none(pair) for pair in pairs]
-    raw = [None if test is None else reportable_p(test) for test in tests]
-    tested = [p for p in raw if p is not None]
-    adjusted: Iterator[float] = iter(false_discovery_control(tested) if tested else [])
+    raw = [test.p_value for test in tests if test is not None]
+    adjusted: Iterator[float] = iter(false_discovery_control(raw) if raw else [])
     return [
-        PairOfGroups(a.name, b.name, test, p, None if p is None else float(next(adjusted)))
-        for (a, b), test, p in zip(pairs, tests, raw, strict=True)
+        PairOfGroups(a.name, b.name, test, None if test is None else float(next(adjusted)))
+        for (a, b), test in zip(pairs, tests, strict=True)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,49 +59,52 @@ def proportional_hazards(
     labels = np.zeros(len(months), int) if strata is None else pd.factorize(strata)[0]
     centred = covariates - covariates.mean(axis=0)
     weight = np.exp(centred @ log_hazards)
-    for label in np.unique(labels):
+    for label in np.unique(labels[event]):
         own = labels == label
-        parts = (centred[own], weight[own], months[own], event[own])
-        for time, surprise, spread in _at_deaths(*parts):
-            g = clock[time]
-            score += g * surprise
-            information += np.kron([[1.0, g], [g, g * g]], spread)
+        g, excess, spread = _at_deaths(
+            centred[own], weight[own], months[own], event[own], clock[own]
+        )
+        score += g @ excess
+        still, slope, square = (np.tensordot(g**power, spread, 1) for power in range(3))
+        information += np.block([[still, slope], [slope, square]])
     everything = {**terms, "global": [column for own in terms.values() for column in own]}
     return tuple(_score_test(name, list(c), score, information) for name, c in everything.items())
 
 
-def _clock(months: Floats, event: Mask) -> dict[float, float]:
-    """1 - survival just before each death, less its mean over all deaths."""
+def _clock(months: Floats, event: Mask) -> Floats:
+    """Of each patient: 1 - survival just before the own time, less its mean over all deaths."""
     times, deaths = np.unique(months[event], return_counts=True)
     left = len(months) - np.searchsorted(np.sort(months), times, side="left")
-    before = 1 - np.cumprod(np.append(1.0, 1 - deaths / left))[:-1]
-    centred = before - np.average(before, weights=deaths)
-    return dict(zip(times.tolist(), centred.tolist(), strict=True))
+    before = 1 - np.cumprod(np.append(1.0, 1 - deaths / left))
+    own: Floats = before[np.searchsorted(times, months, side="left")]
+    own -= own[event].mean()
+    return own
 
 
 def _at_deaths(
-    x: Floats, weight: Floats, months: Floats, event: Mask
-) -> Iterator[tuple[float, Floats, Floats]]:
-    """For each time of death: it, the deaths' excess over the expected, and its covariance.
+    x: Floats, weight: Floats, months: Floats, event: Mask, clock: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Of each death: its clock, its excess over the expected, and that one's covariance.
 
-    Of ``d`` deaths on one day the k-th is expected among those at risk, each of the ``d``
-    counting ``1 - k/d`` (Efron).
+    Of ``d`` deaths on one day the k-th (from 0) is expected among those at risk, each of the
+    ``d`` counting ``1 - k/d`` (Efron).
     """
     order = np.argsort(-months, kind="stable")
-    x, weight, months, event = x[order], weight[order], months[order], event[order]
+    x, weight, times = x[order], weight[order], -months[order]  # rising
+    deaths = np.flatnonzero(event[order])
+    end = np.searchsorted(times, times[deaths], "right") - 1  # last of those at risk
+    _, first, day, sizes = np.unique(
+        times[deaths], return_index=True, return_inverse=True, return_counts=True
+    )
+    share = (np.arange(len(deaths)) - first[day]) / sizes[day]
     moments = np.concatenate([np.ones((len(x), 1)), x], axis=1)  # 1 and x: one sum for all
     moments = weight[:, None, None] * moments[:, :, None] * moments[:, None, :]
-    at_risk = np.cumsum(moments, axis=0)  # over everybody followed as long or longer
-    for time in np.unique(months[event]):
-        first, end = (int(np.searchsorted(-months, -time, side)) for side in ("left", "right"))
-        dying = np.arange(first, end)[event[first:end]]
-        excess, spread = x[dying].sum(axis=0), np.zeros((x.shape[1], x.shape[1]))
-        for k in range(len(dying)):
-            sums = at_risk[end - 1] - moments[dying].sum(axis=0) * (k / len(dying))
-            mean = sums[0, 1:] / sums[0, 0]
-            excess = excess - mean
-            spread += sums[1:, 1:] / sums[0, 0] - np.outer(mean, mean)
-        yield float(time), excess, spread
+    tied = np.add.reduceat(moments[deaths], first)[day]
+    sums = np.cumsum(moments, axis=0)[end] - share[:, None, None] * tied
+    sums /= sums[:, :1, :1]
+    mean = sums[:, 0, 1:]
+    spread = sums[:, 1:, 1:] - mean[:, :, None] * mean[:, None, :]
+    return clock[order][deaths], x[deaths] - mean, spread
 
 
 def _score_test(

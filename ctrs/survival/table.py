@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ctrs.errors import InputRejected
 from ctrs.survival import Landmark, landmark
-from ctrs.text_table import read_text_table
+from ctrs.text_table import TextTable, numbers, read_text_table
 from ctrs.types import Cohort
 
 DIED = {"1", "true", "t", "yes", "dead", "died", "death", "deceased", "event"}
 ALIVE = {"0", "false", "f", "no", "alive", "living", "censored", "lost"}
-OWN = ("months", "event")  # names that a cohort's table has for itself
 
 
 @dataclass(frozen=True)
@@ -25,12 +23,21 @@ class FollowUpTable:
 
     Attributes:
         cohort: Columns ``months`` (in the unit of the file), ``event``, and the others asked
-            for under their own names; numbers where all values are numbers, else text.
+            for; numbers where all values are numbers, else text.
         landmark: Who was left out, and why.
+        columns: Name in the file to name in the cohort, of the others. In the cohort they have
+            names of our own: a file may call anything ``months`` or ``event``.
     """
 
     cohort: Cohort
     landmark: Landmark
+    columns: dict[str, str]
+
+    def in_file(self, name: str) -> str:
+        """The file's name for a column of the cohort, or for a level of it, ``column: level``."""
+        column, colon, level = name.partition(":")
+        known = {own: name for name, own in self.columns.items()}
+        return known.get(column, column) + colon + level
 
 
 def read_follow_up(
@@ -38,8 +45,9 @@ def read_follow_up(
 ) -> FollowUpTable:
     """Read a CSV file with one row a patient; separated by comma, semicolon or tab.
 
-    Deaths may be coded 1/0, true/false, dead/alive and the like, with a note behind a colon
-    (``1:DECEASED``), or 2/1 as in R, where 2 = died.
+    Where no comma parts the cells, 12,5 is a number. Deaths may be coded 1/0, true/false,
+    dead/alive and the like, with a note behind a colon (``1:DECEASED``), or 2/1 as in R, where
+    2 = died.
 
     Args:
         time, event: Names of the columns.
@@ -51,21 +59,19 @@ def read_follow_up(
         InputRejected: No table, a column that is missing or not of its kind, a negative time,
             or no row left.
     """
-    raw = _read(path)
+    text = _read(path)
+    raw, comma = text.cells.reset_index(drop=True), text.decimal_comma
     for name in (time, event, *others):
         if name not in raw:
             listed = ", ".join(f"“{column}”" for column in raw.columns[:20])
             raise InputRejected(
                 f"The table has no column “{name}”; it has {listed}.", "Name one of its columns."
             )
-    taken = [name for name in others if name in OWN]
-    if taken:
-        raise InputRejected(
-            f"Only the time or the event can be called “{taken[0]}”.", "Rename the column."
-        )
-    table = pd.DataFrame({"months": _times(raw[time], time), "event": _events(raw[event], event)})
-    for name in dict.fromkeys(others):
-        table[name] = _numbers_or_text(raw[name])
+    times = _times(raw[time], time, comma)
+    table = pd.DataFrame({"months": times, "event": _events(raw[event], event)})
+    columns = {name: f"_{place}" for place, name in enumerate(dict.fromkeys(others))}
+    for name, own in columns.items():
+        table[own] = _numbers_or_text(raw[name], comma)
     if landmark_at is None:
         found = _everybody(table, path.name)
     else:
@@ -76,7 +82,7 @@ def read_follow_up(
             f" {found.died_before} died and {found.lost_before} were lost before the landmark.",
             "Check the columns, or choose an earlier landmark.",
         )
-    return FollowUpTable(found.cohort, found)
+    return FollowUpTable(found.cohort, found, columns)
 
 
 def _everybody(table: pd.DataFrame, name: str) -> Landmark:
@@ -92,10 +98,11 @@ def split(cohort: Cohort, column: str) -> list[Cohort]:
 
 
 def _name(level: object) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)
+    # 15 digits: with the usual 6, centres 1000001 and 1000002 would be one.
+    return f"{level:.15g}" if isinstance(level, float) else str(level)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path) -> TextTable:
     table = read_text_table(path)
     if table.uneven:
         total, width = len(table.uneven) + len(table.cells), table.cells.shape[1]
@@ -103,12 +110,12 @@ def _read(path: Path) -> pd.DataFrame:
             f"{len(table.uneven)} of {total} rows do not have {width} cells.",
             "Export the table as CSV anew, or leave out these rows.",
         )
-    return table.cells.reset_index(drop=True)
+    return table
 
 
-def _times(column: pd.Series, name: str) -> pd.Series:
-    times = pd.to_numeric(column, errors="coerce").astype(float)
-    wrong = int((column.notna() & ~np.isfinite(times)).sum())
+def _times(column: pd.Series, name: str, decimal_comma: bool) -> pd.Series:
+    times = numbers(column, decimal_comma)
+    wrong = int((column.notna() & times.isna()).sum())
     if wrong:
         raise InputRejected(
             f"{wrong} of {len(times)} times in “{name}” are no numbers.",
@@ -141,15 +148,14 @@ def decode_events(column: pd.Series) -> pd.Series:
         column: Text or missing.
     """
     words = column.str.lower().str.partition(":")[0].str.strip()
-    numbers = pd.to_numeric(words, errors="coerce")
-    words = words.where(numbers.isna(), numbers.map("{:g}".format))
+    codes_in_digits = pd.to_numeric(words, errors="coerce")
+    words = words.where(codes_in_digits.isna(), codes_in_digits.map("{:g}".format))
     present = set(words.dropna())
     codes = {"2": True, "1": False} if present <= {"1", "2"} and "2" in present else {}
     codes = codes or dict.fromkeys(DIED, True) | dict.fromkeys(ALIVE, False)
     return words.map(codes)
 
 
-def _numbers_or_text(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    all_numbers = numbers.notna().equals(column.notna()) and not np.isinf(numbers).any()
-    return numbers if all_numbers else column
+def _numbers_or_text(column: pd.Series, decimal_comma: bool) -> pd.Series:
+    found = numbers(column, decimal_comma)
+    return found if found.notna().equals(column.notna()) else column

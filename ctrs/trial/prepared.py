@@ -29,6 +29,22 @@ def load_prepared(
         return {name: arrays[name] for name in names or arrays.files if name in arrays.files}
 
 
+def require_prepared(folder: Path, patients: Iterable[str], scans: str = PREPARED) -> None:
+    """Refuse patients whose scans the trial does not hold; names nobody.
+
+    Raises:
+        InputRejected: Says how many, and in which folder they were looked for.
+    """
+    there = [(folder / scans / f"{patient}.npz").exists() for patient in patients]
+    if not all(there):
+        raise InputRejected(
+            f"{there.count(False)} of {len(there)} patients have no scans in"
+            f" {folder.name}/{scans}.",
+            "Simulate the trial without --no-voxels, or put a hospital's own scans into"
+            f" {folder.name}/scans.",
+        )
+
+
 def write_prepared(file: Path, visits: Sequence[Mapping[str, Bytes]]) -> None:
     """Write the arrays of both visits of one patient, whole or not at all."""
     partly = file.with_suffix(".part")

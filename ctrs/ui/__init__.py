@@ -4,7 +4,13 @@ from ctrs import NOTICE
 from ctrs.ui.board import board_rows, filtered_rows, show_board
 from ctrs.ui.choosing import STABLE, choose_patients
 from ctrs.ui.cohort import show_more, show_survival
-from ctrs.ui.cohort_import import ask_mapping, choose_table, offer_import, try_import
+from ctrs.ui.cohort_import import (
+    ask_mapping,
+    choose_table,
+    offer_import,
+    offer_removal,
+    try_import,
+)
 from ctrs.ui.comparison import (
     same_patients,
     show_gains,
@@ -14,7 +20,7 @@ from ctrs.ui.comparison import (
 from ctrs.ui.frame import PAGES, frame
 from ctrs.ui.images import MIDDLEWARE, ROUTES
 from ctrs.ui.messages import explained
-from ctrs.ui.model_card import show_card, show_zones
+from ctrs.ui.model_card import show_card, show_intake, show_zones
 from ctrs.ui.patient import (
     chosen_patient,
     offer_download,
@@ -25,7 +31,8 @@ from ctrs.ui.patient import (
     show_reading,
     show_why_not,
 )
-from ctrs.ui.placement import show_icons, show_placement, show_strip
+from ctrs.ui.placement import choose_reference, show_icons, show_placement, show_strip
+from ctrs.ui.series import choose_series
 from ctrs.ui.stable_disease import show_stable_patients, show_stable_survival
 from ctrs.ui.upload import ask_clinic, choose_scans, score_upload, show_outcome
 from ctrs.ui.viewer import show_scans
@@ -41,7 +48,9 @@ __all__ = [
     "ask_mapping",
     "board_rows",
     "choose_patients",
+    "choose_reference",
     "choose_scans",
+    "choose_series",
     "choose_table",
     "chosen_patient",
     "explained",
@@ -49,6 +58,7 @@ __all__ = [
     "frame",
     "offer_download",
     "offer_import",
+    "offer_removal",
     "same_patients",
     "score_upload",
     "show_answer",
@@ -59,6 +69,7 @@ __all__ = [
     "show_gains",
     "show_header",
     "show_icons",
+    "show_intake",
     "show_more",
     "show_outcome",
     "show_placement",

@@ -93,7 +93,7 @@ def _choose_cohort() -> str:
     names.sort(key=lambda name: name != DEMO_COHORT)
     name = names[0]
     if len(names) > 1:
-        name = st.selectbox("Cohort", names, format_func=_cohort_words, key="cohort")
+        name = st.selectbox("Cohort", names, format_func=cohort_words, key="cohort")
     if name == DEMO_COHORT:
         st.warning(
             "**These patients are simulated.** Nothing on this page is evidence about people.",
@@ -102,7 +102,8 @@ def _choose_cohort() -> str:
     return str(name)
 
 
-def _cohort_words(name: str) -> str:
+def cohort_words(name: str) -> str:
+    """A cohort's name, and that it is simulated if it is."""
     return f"{name} (simulated)" if name == DEMO_COHORT else name
 
 

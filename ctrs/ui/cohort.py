@@ -36,6 +36,8 @@ from ctrs.survival import (
     Calibration,
     DecisionCurve,
     Estimate,
+    ProportionalityTest,
+    adjusted_proportionality,
     bootstrap_estimates,
     brier_at,
     calibration_at,
@@ -54,7 +56,10 @@ from ctrs.ui.choosing import Chosen
 from ctrs.ui.survival import chance_words, difference_words, show_curves
 
 AT = 12.0  # months
+CALIBRATED_MONTHS = (6.0, AT, 18.0)
 AUC_MONTHS = (6.0, 12.0, 18.0, 24.0)
+
+_PREDICTED = "predicted"  # column: survival to the time that is looked at
 
 FOLLOW_UP, TREATMENT = "Follow-up CT", "Start of treatment"
 CUT_OFF, BEST_CUT = "Cut-off of the model", "Best cut on these patients"
@@ -100,7 +105,7 @@ def _risk_groups(cohort: Cohort) -> tuple[list[Cohort], str]:
     return groups, difference_words(groups)
 
 
-@st.cache_data(max_entries=64, show_spinner="Trying all cuts on 5,000 shuffled cohorts…")
+@resources.remembered("Trying all cuts on 5,000 shuffled cohorts…")
 def _best_cut(name: str, table: pd.DataFrame) -> ExploratoryCut:
     return best_cut(Cohort(name, table))
 
@@ -186,18 +191,22 @@ def _show_table_one(chosen: Chosen) -> None:
 # --- Hazard ratios --------------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=64, show_spinner="Fitting a hazard model in every subgroup…")
-def _hazards(name: str, table: pd.DataFrame) -> tuple[list[HazardRatio], list[HazardRatio]]:
+@resources.remembered("Fitting a hazard model in every subgroup…")
+def _hazards(
+    name: str, table: pd.DataFrame
+) -> tuple[list[HazardRatio], list[HazardRatio], tuple[ProportionalityTest, ...]]:
     cohort = Cohort(name, table)
     overall = [hazard_ratio(cohort, adjusted=adjusted) for adjusted in (False, True)]
-    return overall, subgroup_hazard_ratios(cohort)
+    return overall, subgroup_hazard_ratios(cohort), adjusted_proportionality(cohort)
 
 
 def _show_hazards(chosen: Chosen) -> None:
     with messages.if_enough("hazard ratio"):
-        overall, rows = _hazards(chosen.name, chosen.table)
+        overall, rows, changes = _hazards(chosen.name, chosen.table)
         for row in overall:
             st.markdown(f"{row.label}: **{hazard_words(row)}**")
+        if overall[-1].n_patients >= MIN_SUBGROUP:
+            _show_proportionality(changes)
         show_exhibit(
             Exhibit(
                 "forest",
@@ -207,6 +216,36 @@ def _show_hazards(chosen: Chosen) -> None:
                 _methods(methods.FOREST, chosen),
             )
         )
+
+
+def _show_proportionality(tests: Sequence[ProportionalityTest]) -> None:
+    """Whether the hazard ratios of the adjusted model are the same early and late."""
+    known = {test.covariate: test for test in tests if not math.isnan(test.p_value)}
+    if "score" not in known:
+        st.markdown("Whether the hazard ratio changes over time cannot be tested on them.")
+        return
+    score, everything = known.pop("score"), known.pop("global", None)
+    words = f"Same early and late? The score in the adjusted model: {_test_words(score)}"
+    if everything is not None:
+        words += f"; all of the model together: {_test_words(everything)}"
+    others = [f"{name} ({_test_words(test)})" for name, test in known.items() if test.violated]
+    if score.violated:
+        st.warning(
+            f"**The hazard ratio of the score changes over time.** {words}. One number does not"
+            " describe it: read it as a mean over the follow-up, and look at the curves.",
+            icon=":material/warning:",
+        )
+    else:
+        st.markdown(f"{words}. No sign that the score's hazard ratio changes over time.")
+    if others:
+        st.markdown(f"The hazard ratios of other covariates do change: {'; '.join(others)}.")
+
+
+def _test_words(test: ProportionalityTest) -> str:
+    return (
+        f"χ² = {test.chi_square:.2f}, df = {test.degrees_of_freedom},"
+        f" {messages.p_value(test.p_value)}"
+    )
 
 
 def hazard_words(row: HazardRatio) -> str:
@@ -222,30 +261,53 @@ def hazard_words(row: HazardRatio) -> str:
 # --- Are the percentages right --------------------------------------------------------------
 
 
-@st.cache_data(max_entries=64, show_spinner="Measuring calibration (the first time some seconds)…")
-def _calibration(name: str, table: pd.DataFrame) -> tuple[Calibration, float, float]:
+@resources.remembered("Measuring calibration (the first time some seconds)…")
+def _calibration(name: str, table: pd.DataFrame, at: float) -> tuple[Calibration, float, float]:
     """With the Brier score of the prediction, and of the same prediction for everybody."""
-    columns = table["months"], table["event"], table["survival_12m"]
+    columns = table["months"], table["event"], table[_PREDICTED]
     cohort = Cohort(name, table)
-    everybody = survival_at(kaplan_meier(cohort), cohort, AT).survival
-    found = calibration_at(*columns, AT)
+    everybody = survival_at(kaplan_meier(cohort), cohort, at).survival
+    found = calibration_at(*columns, at)
     same = np.full(len(table), everybody)
-    return found, brier_at(*columns, AT), brier_at(*columns[:2], same, AT)
+    return found, brier_at(*columns, at), brier_at(*columns[:2], same, at)
+
+
+def _with_prediction(chosen: Chosen, at: float) -> Cohort:
+    """The patients of whom survival to ``at`` months is predicted, with it; says who is not."""
+    version = resources.model_version()
+    predicted = (
+        chosen.table["survival_12m"]
+        if at == AT
+        else chosen.table["patient"].map(
+            resources.store().predicted_survival(chosen.name, version, at)
+        )
+    )
+    table = chosen.table.assign(**{_PREDICTED: predicted}).dropna(subset=[_PREDICTED])
+    if missing := len(chosen.table) - len(table):
+        st.markdown(
+            f"Of {messages.patients(missing)} no prediction for {at:g} months is stored: left out."
+        )
+    return Cohort(chosen.cohort.name, table)
 
 
 def _show_calibration(chosen: Chosen) -> None:
+    at = st.segmented_control(
+        "Months after the follow-up CT", CALIBRATED_MONTHS, default=AT, required=True,
+        format_func="{:g}".format, key="calibrated_at",
+    )  # fmt: skip
+    cohort = _with_prediction(chosen, at)
     with messages.if_enough("calibration"):
-        found, brier, same = _calibration(chosen.name, chosen.table)
+        found, brier, same = _calibration(chosen.name, cohort.table, at)
         st.markdown(
             f"The percentages are **{100 * found.ici:.0f} points** off on average (ICI"
-            f" {found.ici:.3f}), {100 * found.e_max:.0f} at most. Deaths within 12 months:"
+            f" {found.ici:.3f}), {100 * found.e_max:.0f} at most. Deaths within {at:g} months:"
             f" **{found.observed_to_expected:.2f}** for each one predicted. Brier score"
             f" {brier:.3f} ({same:.3f} if everybody got the same number; lower is better)."
         )
         show_exhibit(
             Exhibit(
                 "calibration",
-                calibration_figure(found, chosen.table["survival_12m"].tolist()),
+                calibration_figure(found, cohort.table[_PREDICTED].tolist()),
                 "; ".join(
                     f"predicted {messages.percent(group.predicted)}, observed"
                     f" {chance_words(group.observed, group.lower, group.upper)},"
@@ -253,10 +315,12 @@ def _show_calibration(chosen: Chosen) -> None:
                     for group in found.bins
                 ),
                 calibration_table(found),
-                _methods(methods.CALIBRATION, chosen),
+                _methods(methods.calibration(at), chosen),
             )
         )
-    st.markdown("**At each site**, 12 months after the follow-up CT")
+    if cohort.table.empty:
+        return
+    st.markdown(f"**At each site**, {at:g} months after the follow-up CT")
     rows = {
         messages.level(one.level): {
             "Patients": str(one.n_patients),
@@ -265,7 +329,7 @@ def _show_calibration(chosen: Chosen) -> None:
             "Observed (95 %)": "fewer than 10 patients" if one.observed is None
             else chance_words(one.observed.survival, one.observed.lower, one.observed.upper),
         }
-        for one in predicted_and_observed(chosen.cohort, "site")
+        for one in predicted_and_observed(cohort, "site", at, _PREDICTED)
     }  # fmt: skip
     st.table(pd.DataFrame.from_dict(rows, orient="index"), border="horizontal")
 
@@ -273,7 +337,7 @@ def _show_calibration(chosen: Chosen) -> None:
 # --- The order of the patients --------------------------------------------------------------
 
 
-@st.cache_data(max_entries=64, show_spinner="Drawing 2,000 bootstrap cohorts…")
+@resources.remembered("Drawing 2,000 bootstrap cohorts…")
 def _order(name: str, table: pd.DataFrame) -> tuple[Estimate, float, dict[float, Estimate]]:
     months, event = table["months"], table["event"]
     score = {"CTRS": table["survival_12m"]}
@@ -324,7 +388,7 @@ def _of_ten(share: float) -> str:
 # --- Is it useful ---------------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=64, show_spinner="Weighing benefit against harm…")
+@resources.remembered("Weighing benefit against harm…")
 def _decision(table: pd.DataFrame) -> DecisionCurve:
     return decision_curve(table["months"], table["event"], table["survival_12m"], AT)
 

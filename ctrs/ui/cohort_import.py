@@ -24,10 +24,13 @@ from ctrs.cohort_import import (
     load,
     name_from_file,
     nothing_left,
+    remove,
 )
 from ctrs.pseudonym import load_key
+from ctrs.store import ImportedCounts
 from ctrs.text_table import MAX_BYTES, TextTable, read_text_table
 from ctrs.ui import messages, resources
+from ctrs.volume_cache import VolumeCache
 
 _FIRST = (*NEEDED, "scan_time")
 _NOT_THERE = "not in the table"
@@ -213,3 +216,55 @@ def _show_done(cohort: str, n: int) -> None:
         icon=":material/check:",
     )
     st.page_link("pages/5_Cohort.py", label="See the cohort", icon=":material/open_in_new:")
+
+
+# --- Taking a cohort out again --------------------------------------------------------------
+
+
+def offer_removal() -> None:
+    """Imported cohorts can be removed, after a question that says how many patients go."""
+    if (removed := st.session_state.pop("cohort_removed", None)) is not None:
+        st.success(messages.literal(removed), icon=":material/check:")
+    imported = resources.store().imported_cohorts()
+    if not imported:
+        return
+    with st.expander(f"Imported cohorts ({len(imported)})"):
+        name, button = st.columns([3, 1], vertical_alignment="bottom")
+        cohort = name.selectbox(
+            "Imported cohort", list(imported), None, key="removable", placeholder="Choose one",
+            format_func=lambda name: f"{name} ({messages.patients(imported[name].patients)})",
+        )  # fmt: skip
+        asked = button.button("Remove…", disabled=cohort is None, key="remove_cohort")
+        if cohort is None:
+            st.session_state.pop("cohort_to_remove", None)
+            return
+        if asked:
+            st.session_state["cohort_to_remove"] = cohort
+        if st.session_state.get("cohort_to_remove") == cohort:
+            _ask_removal(cohort, imported[cohort])
+
+
+def _ask_removal(cohort: str, counts: ImportedCounts) -> None:
+    n = messages.patients(counts.patients)
+    scans = f" {counts.with_scans} of them have scans and scores here, which go too."
+    st.warning(
+        f"**Remove “{messages.literal(cohort)}” with its {n}?**"
+        f"{scans if counts.with_scans else ''} This cannot be undone; the table can be imported"
+        " again. The record of what was done stays.",
+        icon=":material/delete:",
+    )
+    # Keys hold the number: where it changed since the question, a click asks anew.
+    if st.button(f"Remove {n}", key=f"removal_yes_{cohort}_{counts.patients}"):
+        _remove(cohort, n)
+    if st.button("Keep them", type="primary", key="removal_no"):
+        del st.session_state["cohort_to_remove"]
+        st.rerun()
+
+
+def _remove(cohort: str, n: str) -> None:
+    volumes = VolumeCache(resources.cache())
+    for sha256 in remove(cohort, resources.store()):
+        volumes.delete(sha256)
+    del st.session_state["cohort_to_remove"]
+    st.session_state["cohort_removed"] = f"The cohort “{cohort}” was removed with its {n}."
+    st.rerun()

@@ -57,7 +57,7 @@ def _methods(sentence: str, chosen: Chosen) -> str:
 # --- Who orders better ----------------------------------------------------------------------
 
 
-@st.cache_data(max_entries=64, show_spinner="Drawing 2,000 bootstrap cohorts…")
+@resources.remembered("Drawing 2,000 bootstrap cohorts…")
 def _compared(name: str, table: pd.DataFrame) -> dict[str, tuple[Compared, ...]]:
     cohort = Cohort(name, table)
     return {"C-index": compare(cohort), "AUC, 12 months": compare(cohort, auc_at=AT)}

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from ctrs import places
 from ctrs.model.weights import Card
 from ctrs.types import Zone
 from ctrs.ui import messages, resources
@@ -143,3 +144,12 @@ def show_zones() -> None:
         " number, which is grey.\n"
         f"- **{messages.ZONES[Zone.RED]}**: {'; '.join(red)}. There is no number."
     )
+
+
+def show_intake() -> None:
+    """Every rule on scans, with its limit and its reason: the document that the project has."""
+    with st.expander("What is accepted, refused or marked, and why: every rule on scans"):
+        lines = (places.ROOT / "assets" / "intake.md").read_text(encoding="utf-8").splitlines()
+        shown = [line for line in lines[1:] if not line.startswith("<!--")]
+        # Below the page's own headings, and smaller.
+        st.markdown("\n".join(line.replace("## ", "#### ") for line in shown))

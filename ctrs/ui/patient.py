@@ -125,7 +125,9 @@ def _choose_pair(pairs: list[StoredPair]) -> StoredPair | None:
 def show_header(file: PatientFile) -> None:
     """Who, under the pseudonym, what the clinic knows, and how far apart the scans are."""
     apart = f" · scans {messages.days_between(file.pair.interval_days)} apart" if file.pair else ""
-    st.markdown(f"**{file.patient.patient}** · {messages.clinic(file.patient)}{apart}")
+    by_hand = file.pair.chosen_by_hand if file.pair else ()
+    chosen = f" · series chosen by hand: {', '.join(by_hand)}" if by_hand else ""
+    st.markdown(f"**{file.patient.patient}** · {messages.clinic(file.patient)}{apart}{chosen}")
 
 
 def show_why_not(file: PatientFile) -> None:

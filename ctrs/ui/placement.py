@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from ctrs.analysis import FACTORS, Selection, methods, select
+from ctrs.cohort_import import FOLLOW_UP_CT
 from ctrs.demo.cohort import DEMO_COHORT
 from ctrs.figures import (
     icon_array,
@@ -15,24 +16,53 @@ from ctrs.figures import (
     score_strip,
     strip_table,
 )
-from ctrs.survival import MIN_GROUP, kaplan_meier, survival_at
+from ctrs.survival import MIN_GROUP, kaplan_meier, landmark_cohort, survival_at
 from ctrs.types import UNKNOWN, Cohort, PredictedCurve, Recist, ResponseScore, SurvivalCurve, Zone
 from ctrs.ui import messages, resources
+from ctrs.ui.board import BOARDS
 from ctrs.ui.charts import Exhibit, show_exhibit
+from ctrs.ui.choosing import cohort_words
 from ctrs.ui.patient import PatientFile
 from ctrs.ui.survival import chance_words
 
 _ALIKE = ("risk_group", "recist", "histology", "pd_l1")
 
 
+def choose_reference() -> str:
+    """Name of the cohort that a patient is compared with; asks where there are several."""
+    names = _references()
+    if len(names) < 2:
+        return names[0]
+    chosen: str = st.selectbox(
+        "Compared with the patients of", names, format_func=cohort_words, key="reference"
+    )
+    return chosen
+
+
+def _references() -> list[str]:
+    """The demo cohort, then imported ones with scores, counted from the follow-up CT."""
+    store, version = resources.store(), resources.model_version()
+    return [DEMO_COHORT] + [
+        name
+        for name in store.cohorts()
+        if name not in (*BOARDS, DEMO_COHORT)
+        and (store.time_zero(name) or FOLLOW_UP_CT) == FOLLOW_UP_CT
+        and store.cohort_counts(name, version).scored
+    ]
+
+
 @st.fragment
-def show_placement(file: PatientFile) -> None:
-    """The patient's predicted curve over what happened to patients like this one."""
+def show_placement(file: PatientFile, reference: str) -> None:
+    """The patient's predicted curve over what happened to patients like this one.
+
+    Args:
+        reference: Name of the cohort of those patients.
+    """
     with messages.explained("The comparison", stop=False):
         score = file.score
         if score is None or score.curve is None or not _may_be_compared(score):
             return
-        selection = _patients_like(file)
+        selection = _patients_like(file, reference)
         like = _curve_of(selection)
         n = selection.steps[-1].n_patients
         st.markdown(_half_words(score.curve))
@@ -40,12 +70,12 @@ def show_placement(file: PatientFile) -> None:
             Exhibit(
                 "placement",
                 placement_figure(score.curve, like, _short(like)),
-                _placement_words(score, like),
+                _placement_words(score, like, reference),
                 placement_table(score.curve, like),
                 methods.methods(methods.PLACEMENT, selection, resources.model_version()),
             )
         )
-        st.markdown(_observed_words(selection, like) if like else _refusal(n))
+        st.markdown(_observed_words(selection, like, reference) if like else _refusal(n))
 
 
 def _may_be_compared(score: ResponseScore) -> bool:
@@ -57,8 +87,9 @@ def _may_be_compared(score: ResponseScore) -> bool:
     return False
 
 
-def _table() -> pd.DataFrame:
-    return resources.store().cohort_table(DEMO_COHORT, resources.model_version())
+def _followed(reference: str) -> Cohort:
+    table = resources.store().cohort_table(reference, resources.model_version())
+    return landmark_cohort(table, reference)[0]
 
 
 def _own_levels(file: PatientFile) -> dict[str, str]:
@@ -73,8 +104,8 @@ def _own_levels(file: PatientFile) -> dict[str, str]:
     return {factor: own[factor] for factor in _ALIKE if own[factor] != UNKNOWN}
 
 
-def _patients_like(file: PatientFile) -> Selection:
-    """Patients of the demo cohort who share with this one what the reader asks for."""
+def _patients_like(file: PatientFile, reference: str) -> Selection:
+    """Patients of the cohort who share with this one what the reader asks for."""
     own = _own_levels(file)
     same = st.pills(
         "Patients with the same",
@@ -85,7 +116,7 @@ def _patients_like(file: PatientFile) -> Selection:
         key="alike",
     )
     wanted = {factor: [own[factor]] for factor in _ALIKE if factor in (same or [])}
-    selection = select(Cohort(DEMO_COHORT, _table()), wanted)
+    selection = select(_followed(reference), wanted)
     steps = (f"{messages.literal(step.words)} **{step.n_patients}**" for step in selection.steps)
     st.markdown(f":small[Patients: {' → '.join(steps)}]")
     return selection
@@ -119,14 +150,17 @@ def _half_months(months: tuple[float, ...], survival: tuple[float, ...]) -> str:
     return f"{float(np.interp(0.5, falling, np.asarray(months)[::-1])):.0f}\u00a0months"
 
 
-def _observed_words(selection: Selection, like: SurvivalCurve) -> str:
+def _observed_words(selection: Selection, like: SurvivalCurve, reference: str) -> str:
     year = survival_at(like, selection.cohort, 12)
     share = chance_words(year.survival, year.lower, year.upper)
+    whose = messages.literal(reference)
+    if reference == DEMO_COHORT:
+        whose = "the demo cohort, all **simulated**"
     return (
         f"Of {messages.patients(like.n_patients)} like this one"
         f" ({messages.literal(selection.words)}), **{share}** were alive 12 months after their"
-        " follow-up CT. :small[Grey: these **simulated** patients of the demo cohort. The patient"
-        " need not follow that curve.]"
+        f" follow-up CT. :small[Grey: these patients of {whose}. The patient need not follow that"
+        " curve.]"
     )
 
 
@@ -137,10 +171,10 @@ def _refusal(n: int) -> str:
     )
 
 
-def _placement_words(score: ResponseScore, like: SurvivalCurve | None) -> str:
+def _placement_words(score: ResponseScore, like: SurvivalCurve | None, reference: str) -> str:
     over = (
         f"over the observed survival of {messages.patients(like.n_patients, like.n_events)} like"
-        " this one, simulated"
+        f" this one, {cohort_words(reference)}"
         if like
         else "alone: too few patients are like this one"
     )
@@ -153,19 +187,20 @@ def _placement_words(score: ResponseScore, like: SurvivalCurve | None) -> str:
 # --- The score among others -----------------------------------------------------------------
 
 
-def show_strip(score: ResponseScore) -> None:
-    """Where the number falls among those of the demo cohort."""
+def show_strip(score: ResponseScore, reference: str) -> None:
+    """Where the number falls among those of the cohort named ``reference``."""
     if score.survival_12m is None or score.interval_90 is None:
         return
-    scores = _table()["survival_12m"].dropna()
+    others = _followed(reference)
+    scores = others.table["survival_12m"].dropna()
     if scores.empty:
         return
     below = float((scores < score.survival_12m).mean())
     st.markdown(
-        f"The number is higher than that of **{messages.percent(below)}** of the cohort's"
-        f" {messages.patients(len(scores))} (simulated)."
+        f"The number is higher than that of **{messages.percent(below)}** of the"
+        f" {messages.patients(len(scores))} ({messages.literal(cohort_words(reference))})."
     )
-    everybody = select(Cohort(DEMO_COHORT, _table()), {})
+    everybody = select(others, {})
     show_exhibit(
         Exhibit(
             "strip",

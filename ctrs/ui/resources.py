@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
     from ctrs.model.ensemble import Ensemble
 
 CONFIG = Config()
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def remembered(words: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Keep the last 64 answers of a function for all sessions; ``words`` stand while it computes.
+
+    What comes back is shared: nobody may change it. Not ``st.cache_data``, which looks for the
+    running server as soon as it decorates, and complains in the log: the server imports this
+    package for its routes before it runs.
+    """
+    return st.cache_resource(max_entries=64, show_spinner=words)
 
 
 @st.cache_resource(show_spinner=False)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
 import pandas as pd
 import streamlit as st
@@ -27,6 +25,8 @@ from ctrs.ui import messages, resources
 from ctrs.ui.board import UPLOADS
 from ctrs.ui.messages import explained
 from ctrs.ui.patient import show_answer
+from ctrs.ui.series import Named, protocol_table
+from ctrs.ui.staging import Upload, staged
 
 _STAGES = dict(
     zip(
@@ -42,17 +42,6 @@ _STAGES = dict(
     )
 )
 _FOLDER, _FILES = "A folder for each scan", "A zip, or single files"
-_CHUNK = 1024 * 1024
-
-
-class Upload(Protocol):
-    """A file from the browser."""
-
-    name: str
-
-    def read(self, size: int = ..., /) -> bytes: ...
-
-    def seek(self, offset: int, /) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -84,6 +73,7 @@ class Outcome:
     Attributes:
         inventories: Series and rejected files of each scan, as tables.
         refusal: What was wrong and what to do; ``None`` after a success.
+        protocols: How both scans were made, side by side.
     """
 
     patient: str
@@ -92,6 +82,7 @@ class Outcome:
     refusal: tuple[str, str] | None = None
     cached: bool = False
     seconds: float = 0.0
+    protocols: pd.DataFrame | None = None
 
 
 # --- What to upload -------------------------------------------------------------------------
@@ -157,8 +148,14 @@ def ask_clinic() -> Clinic:
 # --- Scoring --------------------------------------------------------------------------------
 
 
-def score_upload(baseline: Sequence[Upload], follow_up: Sequence[Upload], clinic: Clinic) -> None:
-    """Score a pair and keep the result, or keep why it was refused, for `show_outcome`."""
+def score_upload(
+    baseline: Sequence[Upload], follow_up: Sequence[Upload], clinic: Clinic, series: Named
+) -> None:
+    """Score a pair and keep the result, or keep why it was refused, for `show_outcome`.
+
+    Args:
+        series: The UIDs of the series that a person chose, of baseline and follow-up.
+    """
     tools = resources.workshop()
     st.session_state.pop("upload_outcome", None)
     bar = st.progress(0.0, "Taking the files…")
@@ -166,10 +163,12 @@ def score_upload(baseline: Sequence[Upload], follow_up: Sequence[Upload], clinic
     def progress(stage: str) -> None:
         bar.progress((1 + STAGES.index(stage)) / (1 + len(STAGES)), _STAGES[stage])
 
-    with explained("This pair was not scored"), _staged(baseline, follow_up) as folders:
+    with explained("This pair was not scored"), staged(baseline, follow_up) as folders:
         try:
             days = clinic.interval_days
-            assessment = assess(*folders, tools, interval_days=days, progress=progress)
+            assessment = assess(
+                *folders, tools, interval_days=days, series_uids=series, progress=progress
+            )
         except CtrsError as error:
             outcome = _refused(folders, error)
         else:
@@ -179,50 +178,6 @@ def score_upload(baseline: Sequence[Upload], follow_up: Sequence[Upload], clinic
     st.session_state["upload_outcome"] = outcome
     st.session_state["upload_clinic"] = clinic
     st.rerun()
-
-
-@contextmanager
-def _staged(baseline: Sequence[Upload], follow_up: Sequence[Upload]) -> Iterator[tuple[Path, Path]]:
-    """The files of each scan in a private folder of their own, removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="ctrs-upload-") as scratch:
-        folders = Path(scratch) / "baseline", Path(scratch) / "follow-up"
-        for folder, files in zip(folders, (baseline, follow_up), strict=True):
-            folder.mkdir()
-            stage(files, folder)
-        # One archive or one volume is a scan by itself; a folder is searched.
-        yield _only_file(folders[0]) or folders[0], _only_file(folders[1]) or folders[1]
-
-
-def stage(files: Sequence[Upload], folder: Path) -> None:
-    """Write files into a folder under the last part of their names, none over another.
-
-    A name from a browser is anybody's text: it may hold ``../``, a drive, or be the name of the
-    file before.
-    """
-    for number, file in enumerate(files):
-        target = folder / _safe(file.name)
-        if target.exists():
-            target = folder / f"{number:06d}" / target.name
-            target.parent.mkdir()
-        file.seek(0)
-        with target.open("xb") as sink:
-            _copy(file, sink)
-
-
-def _safe(name: str) -> str:
-    last = name.replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")
-    last = last.strip().lstrip(".")[-120:]
-    return last or "unnamed"
-
-
-def _copy(source: Upload, sink: BinaryIO) -> None:
-    while chunk := source.read(_CHUNK):
-        sink.write(chunk)
-
-
-def _only_file(folder: Path) -> Path | None:
-    entries = list(folder.iterdir())
-    return entries[0] if len(entries) == 1 and entries[0].is_file() else None
 
 
 def _kept(assessment: Assessment, clinic: Clinic, tools: Workshop) -> Outcome:
@@ -240,6 +195,9 @@ def _kept(assessment: Assessment, clinic: Clinic, tools: Workshop) -> Outcome:
         pair_key=pair.key,
         cached=assessment.cached,
         seconds=assessment.seconds["total"],
+        protocols=protocol_table(
+            *(inventory.chosen for inventory in assessment.inventories if inventory.chosen)
+        ),
     )
 
 
@@ -325,6 +283,9 @@ def _show_score(outcome: Outcome) -> None:
     else:
         st.success(f"Done in {outcome.seconds:.1f} seconds. {again}", icon=":material/check:")
     show_answer(score)
+    if outcome.protocols is not None:
+        st.markdown("How the two scans were made")
+        st.table(outcome.protocols, border="horizontal")
     st.page_link(
         "pages/3_Patient.py",
         label=f"See {outcome.patient} with both scans",

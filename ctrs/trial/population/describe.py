@@ -56,8 +56,10 @@ class Description:
     Attributes:
         c_index: 1 = the one with the worse value always dies first; ``None`` where no two
             patients can be compared.
-        not_evaluable: Patients without a response class or without target lesions; left out of
-            all that is by response or by diameters.
+        not_evaluable: Patients without a response class; left out of all but ``n``, ``events``,
+            ``by_split`` and the median.
+        without_targets: Patients with a class (by new or non-target lesions) and no target lesion
+            at baseline; counted by their class, left out of what is by diameters.
         in_real_chests: Patients painted into real scans, which do not show all that the oracle
             knows.
         survival_12m_by_recist, recist_mix: By `CLASSES`.
@@ -67,6 +69,7 @@ class Description:
     n: int
     events: int
     not_evaluable: int
+    without_targets: int
     in_real_chests: int
     c_index: dict[str, float | None]
     survival_12m_by_recist: dict[str, float | None]
@@ -100,12 +103,13 @@ def describe(table: pd.DataFrame) -> Description:
     if table.empty:
         raise TooFewPatients("The trial has no patients.", "Simulate at least one.")
     response = table["recist"].astype(str).replace("CR", "PR")
-    evaluable = response.isin(CLASSES) & (table["sum_baseline_mm"] > 0)
+    evaluable = response.isin(CLASSES)
     curve = kaplan_meier(Cohort("trial", table))
     return Description(
         n=len(table),
         events=int(table["event"].sum()),
         not_evaluable=int((~evaluable).sum()),
+        without_targets=int((evaluable & ~_measured(table)).sum()),
         c_index=_c_indices(table[evaluable], response[evaluable]),
         in_real_chests=int(table["background"].notna().sum()) if "background" in table else 0,
         survival_12m_by_recist={
@@ -117,12 +121,17 @@ def describe(table: pd.DataFrame) -> Description:
     )
 
 
+def _measured(table: pd.DataFrame) -> pd.Series:
+    return table["sum_baseline_mm"] > 0
+
+
 def _c_indices(table: pd.DataFrame, response: pd.Series) -> dict[str, float | None]:
+    measured = _measured(table)  # of the others the diameters are not known: left out of their C
     better = {
         "oracle": -table["true_log_hazard_scan"],
-        "diameter_change": -table["sum_follow_up_mm"] / table["sum_baseline_mm"],
+        "diameter_change": (-table["sum_follow_up_mm"] / table["sum_baseline_mm"]).where(measured),
         "recist": response.map({c: float(rank) for rank, c in enumerate(CLASSES)}),
-        "baseline_diameter": -table["sum_baseline_mm"],
+        "baseline_diameter": (-table["sum_baseline_mm"]).where(measured),
     }
     return {name: _c_index(table, values) for name, values in better.items()}
 
@@ -163,6 +172,7 @@ def as_text(found: Description) -> str:
         value = "     -" if target.value is None else f"{target.value:6.3f}"
         wanted = f"{target.target:.2f} (± {target.tolerance:.2f})"
         lines.append(f"{name:24}{value}      {wanted}  {'met' if target.met else 'MISSED'}")
+    lines += _left_out(found)
     lines.append("Real classes are by target lesions alone, simulated ones with new lesions too.")
     if found.n < FEW:
         lines.append(f"Of {found.n} patients no figure is firm: describe {FEW} or more.")
@@ -172,3 +182,19 @@ def as_text(found: Description) -> str:
             " oracle knows."
         )
     return "\n".join(lines)
+
+
+def _left_out(found: Description) -> list[str]:
+    """Who is not in all of the figures, and why."""
+    lines = []
+    if found.not_evaluable:
+        lines.append(
+            f"{found.not_evaluable} patients have no response class: only the numbers of patients"
+            " and deaths and the median count them."
+        )
+    if found.without_targets:
+        lines.append(
+            f"{found.without_targets} patients have a class and no target lesion at baseline: they"
+            " count by their class, and not in what is by diameters."
+        )
+    return lines

@@ -9,12 +9,27 @@
  * @typedef {{values: Float32Array, width: number, height: number, below: number, above: number}} Cut
  */
 
+/** The last cut of each map: where only the window or the crosshair changes, it is drawn again.
+ * @type {WeakMap<Volume, {plane: Plane, mm: number, cut: Cut}>} */
+const last = new WeakMap();
+
 /** The map in the slice at `mm`, interpolated between its own slices; null beyond its ends.
  * @param {Volume} map @param {Plane} plane @param {number} mm @returns {Cut | null} */
 export function cut(map, plane, mm) {
+  const known = last.get(map);
+  if (known?.plane === plane && known.mm === mm) return known.cut;
   const { size, spacing, origin } = map.source;
   const at = (mm - origin[plane.w]) / spacing[plane.w];
   if (!map.complete || at < -0.5 || at > size[plane.w] - 0.5) return null;
+  const fresh = cutAt(map, plane, at);
+  last.set(map, { plane, mm, cut: fresh });
+  return fresh;
+}
+
+/** @param {Volume} map @param {Plane} plane @param {number} at  in slices of the map
+ * @returns {Cut} */
+function cutAt(map, plane, at) {
+  const { size } = map.source;
   const below = Math.min(Math.max(Math.floor(at), 0), size[plane.w] - 1);
   const above = Math.min(below + 1, size[plane.w] - 1);
   const part = Math.min(Math.max(at - below, 0), 1);

@@ -50,26 +50,25 @@ export class Overlay {
     if (at) this.#spread(context, view, map, at, (value) => (value >= HALF ? FILL : 0), 1);
   }
 
-  /** A cut as colours, stretched over the slice. @param {CanvasRenderingContext2D} context
+  /** A cut as colours, stretched over the slice: only as much of it as has any, for what is
+   * transparent takes as long to stretch. @param {CanvasRenderingContext2D} context
    * @param {View} view @param {Volume} map @param {Cut} at
    * @param {(value: number) => number} colour @param {number} opacity */
   #spread(context, view, map, at, colour, opacity) {
     const { u, v, flip } = view.plane;
     const { spacing, origin } = map.source;
     const image = this.#imageOf(at.width, at.height);
-    const pixels = new Uint32Array(image.data.buffer);
-    for (let row = 0, n = 0; row < at.height; row++) {
-      let out = (flip ? at.height - 1 - row : row) * at.width;
-      for (let column = 0; column < at.width; column++, n++, out++) pixels[out] = colour(at.values[n]);
-    }
-    this.small.putImageData(image, 0, 0);
+    const box = colourIn(at, flip, colour, new Uint32Array(image.data.buffer));
+    if (!box) return;
+    const [left, top, wide, high] = box;
+    this.small.putImageData(image, 0, 0, left, top, wide, high);
     const corner = /** @type {Point} */ ([0, 0, 0]);
-    corner[u] = origin[u] - spacing[u] / 2;
-    corner[v] = origin[v] + (flip ? at.height - 0.5 : -0.5) * spacing[v];
+    corner[u] = origin[u] + (left - 0.5) * spacing[u];
+    corner[v] = origin[v] + (flip ? at.height - 0.5 - top : top - 0.5) * spacing[v];
     const [x, y] = toScreen(view, corner);
-    const [wide, high] = [at.width * spacing[u], at.height * spacing[v]];
+    const [width, height] = [wide * spacing[u] * view.scale, high * spacing[v] * view.scale];
     context.globalAlpha = opacity;
-    context.drawImage(this.small.canvas, x, y, wide * view.scale, high * view.scale);
+    context.drawImage(this.small.canvas, left, top, wide, high, x, y, width, height);
     context.globalAlpha = 1;
   }
 
@@ -84,13 +83,48 @@ export class Overlay {
   }
 }
 
+/** Colour a cut, and say which part of it has any: left, top, width and height, with a rim of one
+ * pixel, from which the colours fade out. @param {Cut} at @param {boolean} flip
+ * @param {(value: number) => number} colour @param {Uint32Array} pixels
+ * @returns {[number, number, number, number] | null} */
+export function colourIn(at, flip, colour, pixels) {
+  let [left, top, right, bottom] = [at.width, at.height, -1, -1];
+  for (let row = 0, n = 0; row < at.height; row++) {
+    const down = flip ? at.height - 1 - row : row;
+    for (let column = 0; column < at.width; column++, n++) {
+      const pixel = colour(at.values[n]);
+      pixels[down * at.width + column] = pixel;
+      if (pixel === 0) continue;
+      left = Math.min(left, column);
+      right = Math.max(right, column);
+      top = Math.min(top, down);
+      bottom = Math.max(bottom, down);
+    }
+  }
+  if (right < 0) return null;
+  [left, top] = [Math.max(left - 1, 0), Math.max(top - 1, 0)];
+  right = Math.min(right + 1, at.width - 1);
+  bottom = Math.min(bottom + 1, at.height - 1);
+  return [left, top, right - left + 1, bottom - top + 1];
+}
+
+/** @type {WeakMap<Cut, number[]>} */
+const outlines = new WeakMap();
+
+/** @param {Cut} at */
+function outlineOf(at) {
+  const known = outlines.get(at) ?? contour(at.values, at.width, at.height, HALF);
+  outlines.set(at, known);
+  return known;
+}
+
 /** The outline of a map at half its full value. @param {CanvasRenderingContext2D} context
  * @param {View} view @param {Volume} map @param {number} mm @param {string} colour
  * @param {number} thickness @returns {{at: Cut, segments: number[]} | null} */
 export function drawOutline(context, view, map, mm, colour, thickness) {
   const at = cut(map, view.plane, mm);
   if (!at) return null;
-  const segments = contour(at.values, at.width, at.height, HALF);
+  const segments = outlineOf(at);
   const { u, v } = view.plane;
   const { spacing, origin } = map.source;
   const place = /** @type {Point} */ ([0, 0, 0]);

@@ -1,5 +1,6 @@
 // From voxels to the pixels of one slice, in any of the three planes.
 
+import { gather } from "./gather.js";
 import { clamp } from "./geometry.js";
 
 /** @typedef {import("./geometry.js").Plane} Plane */
@@ -46,38 +47,35 @@ export function sliceAt(volume, plane, mm) {
  */
 export function reslice(volume, plane, slice, raster, table, pixels) {
   const { size, spacing, origin } = volume.source;
-  const strides = [1, size[0], size[0] * size[1]];
-  const start = slice * strides[plane.w];
+  const { voxels, start, pitch } = gather(volume, plane, slice);
+  const { width } = raster;
   for (let row = 0; row < raster.height; row++) {
     const mm = raster.v0 + row * raster.dv;
     const at = clamp((mm - origin[plane.v]) / spacing[plane.v], 0, size[plane.v] - 1);
     const below = Math.min(Math.floor(at + 1e-6), size[plane.v] - 1);
     const above = Math.min(below + 1, size[plane.v] - 1);
     const part = Math.max(at - below, 0);
-    const out = pixels.subarray(row * raster.width, (row + 1) * raster.width);
     const here = plane.v === 2 ? [below, above] : [plane.w === 2 ? slice : below];
-    if (!here.every((k) => volume.have[k])) {
-      out.fill(ABSENT);
-    } else if (part < 1e-4) {
-      copyRow(volume.data, start + below * strides[plane.v], strides[plane.u], table, out);
-    } else {
-      const rows = [below, above].map((n) => start + n * strides[plane.v]);
-      mixRows(volume.data, rows, part, strides[plane.u], table, out);
-    }
+    const out = pixels.subarray(row * width, (row + 1) * width);
+    const from = start + below * pitch;
+    if (!here.every((k) => volume.have[k])) out.fill(ABSENT);
+    else if (part < 1e-4) copyRow(voxels, from, table, out);
+    else mixRows(voxels, from, start + above * pitch, part, table, out);
   }
 }
 
-/** @param {import("./volume.js").Voxels} data @param {number} from @param {number} step
- * @param {Uint32Array} table @param {Uint32Array} out */
-function copyRow(data, from, step, table, out) {
-  for (let n = 0, at = from; n < out.length; n++, at += step) out[n] = table[data[at] + 32768];
+/** @param {import("./volume.js").Voxels} voxels @param {number} from @param {Uint32Array} table
+ * @param {Uint32Array} out */
+function copyRow(voxels, from, table, out) {
+  for (let n = 0; n < out.length; n++) out[n] = table[voxels[from + n] + 32768];
 }
 
-/** HU are mixed, not greys: a narrow window would show steps. @param {import("./volume.js").Voxels} data
- * @param {number[]} rows @param {number} part  of the second row @param {number} step
+/** HU are mixed, not greys: a narrow window would show steps. @param {import("./volume.js").Voxels} voxels
+ * @param {number} a @param {number} b @param {number} part  of the second row
  * @param {Uint32Array} table @param {Uint32Array} out */
-function mixRows(data, [a, b], part, step, table, out) {
-  for (let n = 0; n < out.length; n++, a += step, b += step) {
-    out[n] = table[(data[a] + (data[b] - data[a]) * part + 32768.5) | 0]; // rounded: never below 0
+function mixRows(voxels, a, b, part, table, out) {
+  for (let n = 0; n < out.length; n++) {
+    const low = voxels[a + n];
+    out[n] = table[(low + (voxels[b + n] - low) * part + 32768.5) | 0]; // rounded: never below 0
   }
 }

@@ -114,7 +114,7 @@ export class Toolbar {
       make("p", {}, make("span", { className: `swatch ${kind}`, "aria-hidden": "true" }), words),
     );
     const byHand = data.link.offset.some(Boolean);
-    const doubt = data.link.sure || byHand ? "" : ` ${UNSURE}`;
+    const doubt = data.link.sure ? "" : ` ${UNSURE}`;
     const how = data.link.how + (byHand ? " Moved by hand." : doubt);
     notes.push(make("p", { className: "how" }, how));
     if (data.waiting) notes.push(make("p", { className: "how" }, data.waiting));

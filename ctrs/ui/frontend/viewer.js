@@ -184,7 +184,7 @@ export class Viewer {
     this.state.lesion = name;
     const [first, second] = lesion.at;
     if (first) this.point(0, first);
-    if (second && (!first || !this.state.linked)) this.point(1, second);
+    else if (second) this.point(1, second);
     // Where both are known, each scan shows its own: the link may be some millimetres off.
     if (first && second) this.state.at = [first, second];
     this.say(`${name}, ${lesion.ml.map((ml) => (ml ? `${ml.toFixed(1)} ml` : "not seen")).join(", then ")}`);

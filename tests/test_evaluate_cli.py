@@ -1,0 +1,70 @@
+"""`evaluate` as it is typed: on what is shipped, and on trials that hold less than it needs."""
+
+import json
+import shutil
+from argparse import Namespace
+
+import pytest
+
+from ctrs import cli, places
+from ctrs.cli.common import show
+from ctrs.model import evaluation
+from ctrs.trial.bank import simulate_trial
+
+
+def no_json(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        code = cli.main([*map(str, arguments), "--json"])
+        out, err = capsys.readouterr()
+        return code, json.loads(out, parse_constant=no_json), err
+
+    return run
+
+
+@pytest.fixture
+def tables_only(tmp_path):
+    simulate_trial(tmp_path / "trial", 60, 3, voxels=False)
+    return tmp_path / "trial"
+
+
+def test_shipped_weights_on_the_shipped_patients(run, tmp_path, monkeypatch, capsys):
+    shipped = shutil.copytree(places.ROOT / "data" / "trial", tmp_path / "trial")
+    monkeypatch.setattr(places, "trial", lambda: shipped)
+    monkeypatch.setattr(evaluation, "as_markdown", None)  # nobody asked for words
+    monkeypatch.delenv("CTRS_WEIGHTS", raising=False)
+    code, found, _ = run("evaluate")
+    assert code == 0
+    monkeypatch.undo()
+    show(Namespace(), found, lambda: "words")
+    assert capsys.readouterr().out == "words\n"  # somebody did
+    assert set(found) >= {
+        "split", "n", "events", "c_index", "auc_12m", "brier_12m", "ici_12m", "hr_per_10pp",
+        "delta_c", "stable_disease", "saliency",
+    }  # fmt: skip
+    assert set(found["c_index"]) >= {"ctrs", "oracle", "recist", "tvc"}
+    assert set(found["delta_c"]["ctrs_vs_tvc"]) == {"est", "lo", "hi"}
+    assert found["n"] == 605
+    assert found["c_index"]["ctrs"] == pytest.approx(0.71, abs=0.01)  # as the README says
+    assert found["c_index"]["recist"] == pytest.approx(0.62, abs=0.01)
+    assert set(found["saliency"]) >= {
+        "pointing_game", "randomisation_ssim", "deletion_vs_random"
+    }  # fmt: skip
+
+
+def test_trial_without_scans_says_whose_and_where(run, tables_only, tmp_path):
+    weights = places.ROOT / "assets" / "model"
+    code, found, _ = run("evaluate", "--trial", tables_only, "--weights", weights)
+    assert code == 3
+    words = found["error"]["what"]
+    n = sum(",test," in line for line in (tables_only / "patients.csv").read_text().splitlines())
+    assert words == f"{n} of {n} patients have no scans in trial/prepared."
+    assert "--no-voxels" in found["error"]["next_step"]
+    for more in ([], ["--perceiver", weights]):
+        code, found, _ = run("train", "--trial", tables_only, "--out", tmp_path / "out", *more)
+        assert code == 3
+        assert "have no scans in trial/prepared." in found["error"]["what"]
