@@ -771,15 +771,16 @@ def test_noise_of_a_second_scan_by_hand():
 
 
 def test_what_the_networks_miss_by_hand():
-    # Eleven patients off by 0, 0.1, … 1.0; in nine of ten by 0.9 at most. The members are 0.2
-    # above and below: 1.645 * 0.2 √2 = 0.4653; 0.3 is known already.
+    # Eleven patients off by 0, 0.1, … 1.0. For the next one nine times of ten it takes the 11th of
+    # them: 0.9 * (11 + 1) = 10.8. The members are 0.2 above and below: 1.645 * 0.2 √2 = 0.4653;
+    # 0.3 is known already.
     predicted = torch.linspace(-0.5, 0.6, 11)
     held = written(*predicted)
     truth = torch.full((11, 9), 0.5)
     truth[:, TWELVE] = torch.sigmoid(predicted + torch.arange(11) / 10)
     members = [open_book(0.2), open_book(-0.2)]
     found = _unseen(members, replace(held, truth=truth), AS_IT_IS, 0.3)
-    assert found == pytest.approx(np.sqrt(0.9**2 - 0.4653**2 - 0.3**2), rel=1e-3)
+    assert found == pytest.approx(np.sqrt(1.0**2 - 0.4653**2 - 0.3**2), rel=1e-3)
     assert _unseen(members, replace(held, truth=truth), AS_IT_IS, 2.0) == 0
 
 
