@@ -1,5 +1,6 @@
 """The whole app in memory, with a model whose answer is known and a store of one's own."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from ctrs import cli
 from ctrs.disk_cache import DiskCache
 from ctrs.model.weights import Card
 from ctrs.store import Store, StoredPair
@@ -213,3 +215,19 @@ def filled(shelf):
     fill_board(shelf)
     fill_cohort(shelf)
     return shelf
+
+
+def no_json(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command with ``--json``: exit code, the one document, what went to stderr."""
+
+    def run(*arguments):
+        code = cli.main([*map(str, arguments), "--json"])
+        out, err = capsys.readouterr()
+        return code, json.loads(out, parse_constant=no_json), err
+
+    return run

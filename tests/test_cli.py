@@ -57,18 +57,6 @@ def places_of_its_own(tmp_path, weights, monkeypatch):
     (tmp_path / "home").mkdir()
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command with ``--json``: exit code, the one document, what went to stderr."""
-
-    def run(*arguments):
-        code = cli.main([*map(str, arguments), "--json"])
-        out, err = capsys.readouterr()
-        return code, json.loads(out, parse_constant=no_json), err
-
-    return run
-
-
 class PointingModel(FixedModel):
     def attribute(self, baseline, follow_up, interval_days):
         maps = np.zeros((2, *baseline.image.shape), np.float32)
@@ -83,10 +71,6 @@ def quick(monkeypatch, weights):
     model = PointingModel(version=version)
     monkeypatch.setattr(ensemble, "load_ensemble", lambda folder, device: model)
     return model
-
-
-def no_json(constant):
-    raise AssertionError(f"{constant} is no JSON")
 
 
 def score_of(scans, *more):

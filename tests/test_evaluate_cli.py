@@ -1,29 +1,14 @@
 """`evaluate` as it is typed: on what is shipped, and on trials that hold less than it needs."""
 
-import json
 import shutil
 from argparse import Namespace
 
 import pytest
 
-from ctrs import cli, places
+from ctrs import places
 from ctrs.cli.common import show
 from ctrs.model import evaluation
 from ctrs.trial.bank import simulate_trial
-
-
-def no_json(constant):
-    raise AssertionError(f"{constant} is no JSON")
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        code = cli.main([*map(str, arguments), "--json"])
-        out, err = capsys.readouterr()
-        return code, json.loads(out, parse_constant=no_json), err
-
-    return run
 
 
 @pytest.fixture
