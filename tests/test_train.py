@@ -358,7 +358,7 @@ def test_cases_hold_the_true_curve_at_every_edge(trial):
 # --- Samples of the first network ---------------------------------------------------------------
 
 
-WHOLE = replace(TINY.perceive, crop_share=0.0)
+WHOLE = replace(TINY.perceive, crop_share=0.0, mirrored_share=0.0, resized_share=0.0)
 
 
 def drawn(material, seed, config=WHOLE):
@@ -477,6 +477,43 @@ def test_samples_depend_on_their_seed_alone(trial):
     assert torch.equal(drawn(material, [1, 4]).image, drawn(material, [1, 4]).image)
     assert not torch.equal(drawn(material, [1, 4]).image, drawn(material, [1, 5]).image)
     assert not torch.equal(drawn(material, [1, 4]).image, drawn(material, [2, 4]).image)
+
+
+def one_bright_box(shape=(32, 40, 48)):
+    """Off the middle along every axis, so that every mirroring shows."""
+    image = np.zeros(shape, np.float32)
+    image[4:10, 8:18, 6:20] = 1.0
+    return image, {"tumour": image.copy(), "halo": np.zeros_like(image)}, np.ones_like(image)
+
+
+def test_mirrored_patient_has_left_and_right_exchanged_and_nothing_else():
+    config = replace(TINY.perceive, mirrored_share=1.0, resized_share=0.0)
+    image, structures, learn = one_bright_box()
+    found, shares, _ = perceive_module._varied(
+        image, structures, learn, config, np.random.default_rng(0)
+    )
+    np.testing.assert_array_equal(found, image[:, :, ::-1])
+    np.testing.assert_array_equal(shares["tumour"], found)
+    assert not shares["halo"].any()
+
+
+def test_resized_patient_keeps_the_tumour_where_it_is_in_the_image():
+    config = replace(TINY.perceive, mirrored_share=0.0, resized_share=1.0)
+    sizes = set()
+    for seed in range(12):
+        image, shares, learn = perceive_module._varied(
+            *one_bright_box(), config, np.random.default_rng(seed)
+        )
+        assert image.shape == shares["halo"].shape == learn.shape
+        assert all(n % perceive_module.STEP == 0 for n in image.shape)
+        np.testing.assert_allclose(learn, 1, atol=1e-6)
+        np.testing.assert_allclose(image, shares["tumour"], atol=1e-6)
+        # Its share of the image stays: 6 x 10 x 14 of 32 x 40 x 48 voxels.
+        assert image.mean() == pytest.approx(840 / 61440, rel=0.01)
+        centre = np.argwhere(image > 0.5).mean(axis=0) + 0.5
+        np.testing.assert_allclose(centre / image.shape, (7 / 32, 13 / 40, 13 / 48), atol=0.01)
+        sizes.add(image.shape)
+    assert len(sizes) > 3
 
 
 def test_thick_slices_smear_along_the_patient_and_nowhere_else():

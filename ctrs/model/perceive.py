@@ -40,6 +40,8 @@ IS_KIND = torch.tensor([name in KINDS for name in STRUCTURES[1:]])
 IS_HARD = torch.tensor([name in HARD for name in STRUCTURES[1:]])
 OTHERS = [name for name in STRUCTURES[1:] if name not in KINDS]
 VOXEL_ML = float(np.prod(PrepareConfig().spacing_mm)) / 1000
+RESIZED = (0.86, 1.14)  # along each axis on its own; real chests are varied as much
+STEP = 8  # voxels: the network halves a scan three times
 AHEAD = 4  # samples being made while the network learns from another
 
 
@@ -47,11 +49,13 @@ AHEAD = 4  # samples being made while the network learns from another
 class PerceiveConfig:
     """How the first network is trained, a whole scan a step."""
 
-    steps: int = 3800
+    steps: int = 7000
     learning_rate: float = 8e-4  # at its highest, from warm-up to zero
-    background_share: float = 0.25  # of the scans, where there are real backgrounds
+    background_share: float = 0.3  # of the scans, where there are real backgrounds
     thick_share: float = 0.25  # of the scans that are shown as if their slices were thick
     crop_share: float = 0.15  # of the scans of which only a part is shown
+    mirrored_share: float = 0.5  # of the simulated scans
+    resized_share: float = 0.5  # of the simulated scans that are shown larger or smaller
     save_every: int = 50
 
 
@@ -274,7 +278,8 @@ def _sample(material: Material, config: PerceiveConfig, rng: np.random.Generator
         image, structures, learn = _on_background(chosen, rng)
     else:
         patient, visit = material.scans[int(rng.choice(len(material.scans), p=material.weights))]
-        image, structures, learn = _simulated(load_prepared(material.trial, patient), visit)
+        shown = _simulated(load_prepared(material.trial, patient), visit)
+        image, structures, learn = _varied(*shown, config, rng)
     if rng.random() < config.crop_share:
         image, structures = _cropped(image, structures, rng)
     coarse = [_halved(structures[n]) if n in structures else None for n in STRUCTURES[1:]]
@@ -300,6 +305,34 @@ def _simulated(arrays: dict[str, Bytes], visit: int) -> tuple[Array, Structures,
         learn -= arrays["ignore"][visit]
     known = {name: arrays[name][visit] / np.float32(255) for name in STRUCTURES if name in arrays}
     return image, known, learn
+
+
+def _varied(
+    image: Array,
+    structures: Structures,
+    learn: Array,
+    config: PerceiveConfig,
+    rng: np.random.Generator,
+) -> tuple[Array, Structures, Array]:
+    """The same patient mirrored, larger or smaller: else the few with rare findings are learnt by
+    heart. Arrays (Z, Y, X); the sizes stay multiples of `STEP`.
+    """
+    mirrored = rng.random() < config.mirrored_share
+    scale = rng.uniform(*RESIZED, 3) if rng.random() < config.resized_share else np.ones(3)
+    size = tuple(STEP * round(n * by / STEP) for n, by in zip(image.shape, scale, strict=True))
+
+    def varied(values: Array) -> Array:
+        if not values.any():  # most structures are in few scans
+            return np.zeros(size, np.float32)
+        shown = torch.from_numpy(values)[None, None]
+        if mirrored:
+            shown = shown.flip(-1)
+        if size != values.shape:
+            shown = functional.interpolate(shown, size, mode="trilinear")
+        return np.ascontiguousarray(shown[0, 0].numpy())
+
+    shares = {name: varied(share) for name, share in structures.items()}
+    return varied(image), shares, varied(learn)
 
 
 def _on_background(
