@@ -47,7 +47,7 @@ class Measurement:
             raise ValueError("A measurement is one or two lines in one plane of one scan.")
         if not all(isfinite(mm) for line in self.lines for end in line for mm in end):
             raise ValueError("A line ends at a place in the scan.")
-        if self.long_mm <= 0:
+        if min(dist(*line) for line in self.lines) <= 0:
             raise ValueError("A line has a length.")
         if len(self.lines) == 2 and abs(_cosine(*self.lines)) > RIGHT_ANGLE_TOLERANCE:
             raise ValueError("The second diameter is at right angles to the first.")
@@ -72,7 +72,7 @@ class Measurement:
 def _cosine(first: Line, second: Line) -> float:
     a, b = ([end - start for start, end in zip(*line, strict=True)] for line in (first, second))
     lengths = sqrt(sum(v * v for v in a) * sum(v * v for v in b))
-    return sum(v * w for v, w in zip(a, b, strict=True)) / lengths if lengths > 0 else 0.0
+    return sum(v * w for v, w in zip(a, b, strict=True)) / lengths
 
 
 def recist_sums(measurements: Iterable[Measurement]) -> tuple[float, float]:

@@ -20,7 +20,10 @@ MAX_SHARED = 0.1
 _FINGERPRINT_STEP = 8  # pixels, each way
 _FINGERPRINT_RANGE_HU = 300
 _SWAP = "Swap the two scans, or check which one was acquired first."
-_CHECK_PATIENT = "Check that both scans are of the same patient."
+_CHECK_PATIENT = (
+    "Check that both scans are of one patient; if they are, have the archive correct what differs "
+    "and export both again."
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def propose_pair(
         "before it"
     )  # fmt: skip
     days = (second - first).days
-    nearest = f"{days} days later, nearest to {config.assumed_days} of {len(later)} later scans"
+    among = f"nearest to {config.assumed_days} of {len(later)} later scans"
+    nearest = f"{days} days later, {among if len(later) > 1 else 'the only later scan'}"
     return ProposedPair(best[first], best[second], days, (why, nearest))
 
 

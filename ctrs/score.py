@@ -142,7 +142,7 @@ def check_prediction(prediction: Prediction, config: ZoneConfig) -> list[Finding
         findings.append(
             Finding(
                 Zone.AMBER,
-                f"The 90 % interval spans {100 * width:.0f} points; up to"
+                f"The 90 % interval spans {100 * width:.1f} points; up to"
                 f" {100 * config.amber_interval_width:.0f} is usual.",
             )
         )

@@ -9,6 +9,7 @@ One direction everywhere: a higher ``survival_12m`` means the patient is expecte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -342,6 +343,20 @@ class Patient:
     regimen: str = UNKNOWN
     site: str = UNKNOWN
     note: str = ""
+
+
+@dataclass(frozen=True)
+class PatientGroup:
+    """Patients of a cohort by what they have in common, under a name somebody chose.
+
+    Attributes:
+        wanted: Levels kept, by factor (`ctrs.analysis.FACTORS`); all others are not asked for.
+        ages: First and last age kept, years; ``None``: all.
+    """
+
+    name: str
+    wanted: Mapping[str, tuple[str, ...]]
+    ages: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

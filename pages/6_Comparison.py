@@ -31,8 +31,9 @@ with st.expander("How to read this page"):
         tossing a coin, 1 is always. **AUC** is the same for "dead or alive 12 months after the
         follow-up CT". A difference whose interval holds 0 may be chance.
 
-        **All three start at the follow-up CT** and are measured on the same patients; patients
-        are drawn anew 2,000 times to see how far the difference depends on who was there.
+        **All three start at the follow-up CT** and are measured on the same patients. The
+        intervals say how far a difference depends on who was there; how they are made stands in
+        the sentence for a Methods section under *Take along*.
 
         **The wider a flow, the more patients.** Its colour is how many of them were alive at 12
         months; the table underneath says the same in numbers.

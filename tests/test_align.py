@@ -140,8 +140,24 @@ def unlike(scan):
 
 
 def test_two_bodies_without_a_name_are_refused(scan):
-    with pytest.raises(DifferentPatients, match=r"two bodies: .* at least 0\.40 is expected"):
+    with pytest.raises(DifferentPatients, match=r"two bodies: .* at least 0\.50 is expected"):
         check_likeness(pair_of("", ""), (scan, unlike(scan)), CONFIG, whole=True)
+
+
+@pytest.mark.parametrize(
+    ("likeness", "expected"),
+    [(0.499, DifferentPatients), (0.501, Zone.AMBER), (0.619, Zone.AMBER), (0.621, None)],
+)
+def test_two_people_are_told_by_the_two_limits(scan, monkeypatch, likeness, expected):
+    """Of 18 pairs of different people none reached 0.49, and one person never fell below 0.51."""
+    found = replace(align(scan, scan), likeness=likeness)
+    monkeypatch.setattr("ctrs.align.align", lambda *_: found)
+    if expected is DifferentPatients:
+        with pytest.raises(DifferentPatients, match=f"correlate by {likeness:.2f}"):
+            check_likeness(pair_of("", ""), (scan, scan), CONFIG, whole=True)
+        return
+    findings = check_likeness(pair_of("", ""), (scan, scan), CONFIG, whole=True)
+    assert [finding.zone for finding in findings] == ([expected] if expected else [])
 
 
 def test_what_is_cut_off_may_make_one_body_look_like_two_and_is_a_remark(scan):

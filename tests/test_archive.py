@@ -34,13 +34,28 @@ def test_plain_archive_is_unpacked_with_its_folders(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil.dcm", "a/../../evil.dcm", "/etc/evil.dcm", "C:/evil.dcm", "a\\..\\evil.dcm", "/"],
+    [
+        "../evil.dcm",
+        "a/../../evil.dcm",
+        "/etc/evil.dcm",
+        "C:/evil.dcm",
+        "a\\..\\evil.dcm",
+        "/",
+        "\\\\server\\evil.dcm",
+        "C:\\evil.dcm",
+    ],
 )
 def test_entry_that_leads_outside_is_refused_before_anything_is_written(tmp_path, name):
     archive = make_zip(tmp_path / "a.zip", [("good.dcm", b"good"), (name, b"evil")])
     with pytest.raises(UnsafeArchive, match=r"outside its folder|absolute path"):
         unpack(archive, tmp_path / "out", CONFIG)
     assert unpacked(tmp_path) == ["a.zip"]
+
+
+def test_separators_of_windows_are_separators(tmp_path):
+    entries = [("dir\\", b""), ("dir\\s1\\1.dcm", b"one"), ("dir\\s2\\1.dcm", b"two")]
+    assert unpack(make_zip(tmp_path / "a.zip", entries), tmp_path / "out", CONFIG) == []
+    assert unpacked(tmp_path / "out") == ["dir/s1/1.dcm", "dir/s2/1.dcm"]
 
 
 def test_link_inside_an_archive_is_refused(tmp_path):

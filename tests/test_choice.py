@@ -158,7 +158,10 @@ def test_start_of_treatment_tells_the_baseline(tmp_path):
     found = scans_of(tmp_path, date(2023, 9, 1), date(2024, 1, 8), date(2024, 4, 3))
     pair = propose_pair(found, PairConfig(), date(2024, 1, 20))
     assert pair.baseline.header.acquired_on == date(2024, 1, 8)
-    assert pair.reasons[0] == ("the last scan up to the start of treatment, 12 days before it")
+    assert pair.reasons == (
+        "the last scan up to the start of treatment, 12 days before it",
+        "86 days later, the only later scan",
+    )
     assert propose_pair(found, PairConfig(), date(2023, 1, 1)) is None  # all scans are later
 
 

@@ -23,6 +23,7 @@ from ctrs.types import Zone
 from tests.scoring_fixtures import FixedModel, forbidden, prediction, write_weights
 
 N = 7
+SHIPPED = places.demo_cohort()
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,17 @@ def test_scores_keep_four_digits_and_their_zone(cohort):
     assert [score.zone for score in scores] == [Zone.GREEN] * (N - 1) + [Zone.RED]
     assert scores[-1].survival_12m is None
     assert scores[-1].curve is None
+
+
+def test_an_interval_is_called_wide_where_few_of_the_shipped_cohort_have_one():
+    """Weights that are sure of more, or of less, need another limit."""
+    scores = [score for _, _, score, _, _ in read_cohort(SHIPPED) if score.interval_90]
+    widths = [high - low for low, high in (score.interval_90 for score in scores)]
+    limit = Config().zone.amber_interval_width
+    many, few = np.quantile(widths, [0.95, 0.98])
+    assert many < limit < few + 0.03, "choose ZoneConfig.amber_interval_width anew"
+    wide = [score for score, width in zip(scores, widths, strict=True) if width > limit + 1e-4]
+    assert all(score.zone is Zone.AMBER for score in wide), "the cohort was judged by another limit"
 
 
 def test_pairs_have_keys_of_their_own(cohort):

@@ -282,7 +282,7 @@ def test_identical_copies_are_dropped_and_noted(tmp_path):
     series = ct_series()
     volume = read([*series, series[3], series[11]], tmp_path)
     np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)
-    assert volume.repairs == ("2 identical copies of slices dropped",)
+    assert volume.repairs == ("identical copies of slices dropped: 2",)
 
 
 def test_copy_in_another_encoding_is_a_copy_too(tmp_path):
@@ -358,7 +358,7 @@ def test_two_patients_under_one_series_are_refused_without_naming_them(tmp_path)
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"PhotometricInterpretation": "MONOCHROME1"}, NoCtFound, "MONOCHROME1"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, NoCtFound, "are PALETTE COLOR"),
         ({"RescaleType": "MGML"}, NotHounsfield, "type MGML"),
         ({"RescaleSlope": 0}, NotHounsfield, "slope 0"),
     ],
@@ -369,6 +369,16 @@ def test_what_is_no_ct_in_hu_is_refused(tmp_path, change, error, words):
         setattr(series[6], keyword, value)
     with pytest.raises(error, match=words):
         read(series, tmp_path)
+
+
+@pytest.mark.parametrize("syntax", [None, RLELossless])
+def test_which_end_is_shown_white_changes_no_value(tmp_path, syntax):
+    series = ct_series()
+    for ds in series:
+        ds.PhotometricInterpretation = "MONOCHROME1"
+        if syntax:
+            ds.compress(syntax)
+    np.testing.assert_array_equal(read(series, tmp_path).hu, body_hu())
 
 
 @pytest.mark.parametrize(
@@ -550,6 +560,43 @@ def test_series_whose_uid_was_blanked_keep_apart(tmp_path):
     uids = {read_header(path, CONFIG).header.series_uid for path in paths}
     assert len(uids) == 2
     assert "" not in uids
+
+
+# --- Slices that say the same -------------------------------------------------------------------
+
+
+def test_a_file_read_beside_another_is_read_as_it_is_alone(tmp_path):
+    series = ct_series()
+    for number, ds in enumerate(series):
+        ds.AcquisitionDateTime = f"202401080930{number:02d}.5"
+        ds.SliceLocation = number
+    paths = write(series, tmp_path / "in")
+    first, second, *_ = paths
+    like = read_header(first, CONFIG)
+    beside = read_header(second, CONFIG, like)
+    assert beside == read_header(second, CONFIG)
+    assert beside.images[0].plane.position[2] == pytest.approx(-37.5)
+    assert beside.header is like.header  # nothing was worked out twice
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("RescaleIntercept", -1000), ("PixelSpacing", [0.8, 0.75]), ("PatientID", "NOBODY-2"),
+     ("AcquisitionDateTime", "20240109"), ("ImageType", ["DERIVED"]), ("ConvolutionKernel", "B70f"),
+     ("ImagePositionPatient", None), ("ImageOrientationPatient", [1, 0, 0, 0, 0, -1]),
+     ("PixelPaddingValue", 7), ("AcquisitionNumber", 3), ("SpecificCharacterSet", "ISO_IR 192")],
+)  # fmt: skip
+def test_a_file_that_says_something_else_is_read_anew(tmp_path, keyword, value):
+    series = ct_series()[:3]
+    for ds in series:
+        ds.AcquisitionDateTime = "20240108093001"
+    setattr(series[1], keyword, value)
+    first, other, third = write(series, tmp_path / "in")
+    like = read_header(first, CONFIG)
+    beside = read_header(other, CONFIG, like)
+    assert beside == read_header(other, CONFIG)
+    assert read_header(third, CONFIG, beside) == read_header(third, CONFIG)
+    assert read_header(first, CONFIG, beside) == like
 
 
 # --- Enhanced multi-frame -------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from lifelines import CoxPHFitter
 
-from ctrs.survival.efron import fit_efron
+from ctrs.survival.efron import EfronLikelihood, breslow, fit_efron
 from tests.survival_data import lung, make_cohort, simulated_follow_up, veteran
 
 
@@ -73,3 +73,45 @@ def test_the_unit_of_a_covariate_does_not_matter():
     assert np.exp(fits[1].log_hazards["pat.karno"]) == pytest.approx(0.819959, abs=1e-5)
     for fit, unit in zip(fits, (1e-7, 0.1, 1e7), strict=True):
         assert fit.log_hazards["pat.karno"] * unit * 10 == pytest.approx(np.log(0.819959), abs=1e-5)
+
+
+def test_the_days_add_up_to_the_whole():
+    months, event, points, _ = simulated_follow_up(9, 180)
+    x = np.column_stack([points / 40, points**2 % 5 - 2])
+    beta = np.array([-0.4, 0.07])
+    # Whole months, with 1 to 12 deaths on each; and every death on a day of its own.
+    for times in (np.ceil(months), months):
+        likelihood = EfronLikelihood(x, times, event)
+        _, gradient, information = likelihood.at(beta)
+        excess, spread = likelihood.by_day(beta)
+        assert likelihood.days.tolist() == sorted(set(times[event]), reverse=True)
+        assert gradient == pytest.approx(excess.sum(axis=0), abs=1e-10)
+        assert information == pytest.approx(spread.sum(axis=0), abs=1e-9)
+        # The gradient is the slope of the likelihood, and the information minus that of the slope.
+        for column in range(2):
+            step = np.zeros(2)
+            step[column] = 1e-5
+            up, down = likelihood.at(beta + step), likelihood.at(beta - step)
+            assert gradient[column] == pytest.approx((up[0] - down[0]) / 2e-5, rel=1e-6)
+            assert information[column] == pytest.approx((down[1] - up[1]) / 2e-5, rel=1e-6)
+
+
+def test_the_baseline_hazard_by_hand():
+    hazards, months = np.array([2, 1, 3, 0.5]), np.array([5.0, 2, 3, 3])
+    event = np.array([True, True, False, True])
+    # At 2 all four are at risk (6.5); at 3 those of 2, 3 and 0.5, who is lost on the day too.
+    assert breslow(hazards, months, event, 2.9) == pytest.approx(1 / 6.5)
+    assert breslow(hazards, months, event, 3) == pytest.approx(1 / 6.5 + 1 / 5.5)
+    assert breslow(hazards, months, event, 60) == pytest.approx(1 / 6.5 + 1 / 5.5 + 1 / 2)
+    assert breslow(hazards, months, event, 1) == 0
+
+
+def test_the_baseline_hazard_is_that_of_lifelines():
+    table = lung().dropna(subset=["ph.ecog"])
+    data = table[["months", "event", "age", "sex", "ph.ecog"]]
+    theirs = CoxPHFitter().fit(data, "months", "event", fit_options={"precision": 1e-12})
+    hazards = theirs.predict_partial_hazard(data).to_numpy()
+    months, event = data["months"].to_numpy(), data["event"].to_numpy(dtype=bool)
+    for day in (5, 11, 310, 1022):  # 11: three deaths
+        expected = float(theirs.baseline_cumulative_hazard_.loc[:day].iloc[-1, 0])
+        assert breslow(hazards, months, event, day) == pytest.approx(expected, rel=1e-9)

@@ -341,6 +341,7 @@ def test_the_second_diameter_is_at_right_angles_to_the_first(js):
 def test_a_link_brings_back_what_was_seen(js):
     body = """
         const state = { plane: "sagittal", at: [[1.25, -2, 300.04], [4, 5, 6]], zoom: 2.5,
+            pan: [-12.5, 0, 7.25],
             window: { centre: -600, width: 1500 }, opacity: 0.35, contours: true, fill: false,
             crosshair: false, linked: true };
         return m.decode(m.encode(state));
@@ -348,6 +349,8 @@ def test_a_link_brings_back_what_was_seen(js):
     found = js("address", body)
     assert found["plane"] == "sagittal"
     assert found["at"][0] == pytest.approx([1.25, -2, 300.04], abs=0.051)
+    assert found["at"][1] == [4, 5, 6]
+    assert found["pan"] == pytest.approx([-12.5, 0, 7.25], abs=0.051)
     assert found["window"] == {"centre": -600, "width": 1500}
     assert (found["zoom"], found["opacity"]) == (2.5, 0.35)
     flags = {key: found[key] for key in ("contours", "fill", "crosshair", "linked")}
@@ -355,15 +358,18 @@ def test_a_link_brings_back_what_was_seen(js):
 
 
 def test_a_link_from_elsewhere_leads_to_no_zoom_or_opacity_that_keys_would_not(js):
-    far = js("address", "return m.decode('axial_1_2_3_4_5_6_7_8_99_7_1111')")
-    near = js("address", "return m.decode('axial_1_2_3_4_5_6_7_8_0.01_-1_1111')")
+    far = js("address", "return m.decode('axial_1_2_3_4_5_6_0_0_0_7_8_99_7_1111')")
+    near = js("address", "return m.decode('axial_1_2_3_4_5_6_0_0_0_7_8_0.01_-1_1111')")
     assert (far["zoom"], far["opacity"], near["zoom"], near["opacity"]) == (10, 1, 0.5, 0)
 
 
 @pytest.mark.parametrize(
     "word",
-    ["", "axial", "oblique_1_2_3_4_5_6_7_8_1_1_1111", "axial_1_2_3_4_5_6_7_0_1_1_1111",
-     "axial_x_2_3_4_5_6_7_8_1_1_1111", "axial_1_2_3_4_5_6_7_8_1_1_<b>"],
+    ["", "axial", "oblique_1_2_3_4_5_6_0_0_0_7_8_1_1_1111",
+     "valueOf_1_2_3_4_5_6_0_0_0_7_8_1_1_1111",  # which every object of JavaScript has
+     "axial_1_2_3_4_5_6_0_0_0_7_0_1_1_1111", "axial_1_2_3_4_5_6_0_0_0_7_8_0_1_1111",
+     "axial_x_2_3_4_5_6_0_0_0_7_8_1_1_1111", "axial_1_2_3_4_5_6_0_0_0_7_8_1_1_<b>",
+     "axial_1_2_3_4_5_6_0_0_0_7_8_1_1_11111", "axial_1_2_3_4_5_6_0_0_0_7_8_1_1_1111_1"],
 )  # fmt: skip
 def test_a_word_that_nobody_encoded_is_ignored(js, word):
     assert js("address", "return m.decode(given)", word) is None

@@ -3,6 +3,7 @@
 import copy
 import os
 import shutil
+import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     SecondaryCaptureImageStorage,
     XRayRadiationDoseSRStorage,
@@ -17,7 +19,14 @@ from pydicom.uid import (
 )
 
 from ctrs.config import IntakeConfig
-from ctrs.errors import InputRejected, MissingSlices, NoCtFound, NotHounsfield, UnsafeArchive
+from ctrs.errors import (
+    InputRejected,
+    MissingSlices,
+    NoCtFound,
+    NotAVolume,
+    NotHounsfield,
+    UnsafeArchive,
+)
 from ctrs.ingest import read_scan, read_volume, take_inventory
 from tests.dicom_files import body_hu, ct_series, enhanced_ct, set_pixels, write
 
@@ -153,6 +162,96 @@ def test_phases_in_one_series_are_told_apart_and_one_is_chosen(tmp_path, apart_m
     np.testing.assert_array_equal(again.hu, body_hu())
     assert again.header.series_uid == other.header.series_uid != volume.header.series_uid
     assert read_volume(other, CONFIG).sha256 == again.sha256
+
+
+def of_phase(keyword, value):
+    """What a frame of enhanced CT says of its phase."""
+    macro = "CardiacSynchronizationSequence" if "Cardiac" in keyword else "FrameContentSequence"
+    inside, outside = Dataset(), Dataset()
+    setattr(inside, keyword, value)
+    setattr(outside, macro, [inside])
+    return outside
+
+
+def phases_in_one_file(apart_mm, keyword, values, lost=()):
+    """Two phases as the frames of one file, in no order; the second one has more slices.
+
+    Args:
+        lost: Frames of the second phase that are not there.
+    """
+    ds, venous = enhanced_ct(), enhanced_ct(body_hu(slices=22) + 7)
+    frames, pixels = [], []
+    for phase, (source, value) in enumerate(zip((ds, venous), values, strict=True)):
+        stored = np.frombuffer(source.PixelData, np.int16).reshape(-1, 14, 18)
+        for index, frame in enumerate(source.PerFrameFunctionalGroupsSequence):
+            if phase == 0 or index not in lost:
+                frame.update(of_phase(keyword, value))
+                z = frame.PlanePositionSequence[0].ImagePositionPatient[2] + phase * apart_mm
+                frame.PlanePositionSequence[0].ImagePositionPatient[2] = z
+                frames.append(frame)
+                pixels.append(stored[index])
+    order = np.random.default_rng(3).permutation(len(frames))
+    ds.PerFrameFunctionalGroupsSequence = [frames[i] for i in order]
+    ds.NumberOfFrames = len(frames)
+    set_pixels(ds, np.stack([pixels[i] for i in order]))
+    return ds
+
+
+@pytest.mark.parametrize("apart_mm", [0.0, 1.1, 1.25])
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [("FrameAcquisitionNumber", (2, 10)), ("TemporalPositionIndex", (1, 2)),
+     ("NominalPercentageOfCardiacPhase", (5.0, 75.0)), ("StackID", ("1", "2"))],
+)  # fmt: skip
+def test_phases_in_one_file_are_told_apart_and_one_is_chosen(tmp_path, apart_mm, keyword, values):
+    path = write([phases_in_one_file(apart_mm, keyword, values)], tmp_path / "in")[0]
+    found, volume = read_scan(path, CONFIG)
+    assert [series.shape[0] for series in found.series] == [22, 20]
+    assert "acquisition 2 of 2 in its series" in found.series[0].reasons[0]
+    np.testing.assert_allclose(volume.hu, body_hu(slices=22) + 7, atol=0.5)
+    assert volume.origin[2] == pytest.approx(-40 + apart_mm)
+    other = found.series[1].header.series_uid
+    assert other == volume.header.series_uid.removesuffix("#2") + "#1"
+    np.testing.assert_allclose(read_scan(path, CONFIG, other)[1].hu, body_hu(), atol=0.5)
+
+
+def test_a_phase_with_a_lost_frame_leaves_the_other_one(tmp_path):
+    ds = phases_in_one_file(0.0, "StackID", ("1", "2"), lost=(9,))
+    path = write([ds], tmp_path / "in")[0]
+    found, volume = read_scan(path, CONFIG)
+    assert "1 of 20 gaps" in found.series[1].reasons[0]
+    np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)
+
+
+def test_a_phase_with_a_frame_that_lies_nowhere_leaves_the_other_one(tmp_path):
+    ds = phases_in_one_file(0.0, "StackID", ("1", "2"))
+    frames = ds.PerFrameFunctionalGroupsSequence
+    del next(f for f in frames if f.FrameContentSequence[0].StackID == "2").PlanePositionSequence
+    found, volume = read_scan(write([ds], tmp_path / "in")[0], CONFIG)
+    assert "1 of 22 images do not say where" in found.series[1].reasons[0]
+    np.testing.assert_allclose(volume.hu, body_hu(), atol=0.5)
+
+
+def test_phases_in_one_file_with_a_frame_that_says_none_are_refused(tmp_path):
+    ds = phases_in_one_file(0.0, "StackID", ("1", "2"))
+    del ds.PerFrameFunctionalGroupsSequence[5].FrameContentSequence
+    path = write([ds], tmp_path / "in")[0]
+    with pytest.raises(NotAVolume, match="share a place with another one"):
+        read_scan(path, CONFIG)
+
+
+def test_phases_are_counted_as_numbers(tmp_path):
+    """Ten moments of a breath: the tenth is not the second."""
+    series = []
+    for moment in range(1, 11):
+        phase = ct_series(body_hu(slices=16 + moment) + moment, name="4d")
+        for ds in phase:
+            ds.TemporalPositionIdentifier = moment
+        series += phase
+    write(series, tmp_path / "in")
+    found = inventory(tmp_path / "in")
+    slices = {s.header.series_uid.split("#")[1]: s.shape[0] for s in found.series}
+    assert slices == {str(moment): 16 + moment for moment in range(1, 11)}
 
 
 def test_a_phase_with_a_gap_leaves_the_other_one(tmp_path):
@@ -408,11 +507,42 @@ def test_error_names_the_fault_of_the_best_series(tmp_path):
 def test_error_says_what_is_there_where_no_ct_is(tmp_path):
     write(ct_series(name="m", modality="MR"), tmp_path / "s/mr")
     (tmp_path / "s/readme.txt").write_text("hello")
-    with pytest.raises(NoCtFound, match=r"None of the 21 files .* \(found: MR\)"):
+    words = (
+        r"None of the 21 files is a usable CT image \(found: MR\)\. The reason for 1 of them: "
+        "neither a DICOM file nor an image volume"
+    )
+    with pytest.raises(NoCtFound, match=words):
         read_scan(tmp_path / "s", CONFIG)
     (tmp_path / "empty").mkdir()
     with pytest.raises(NoCtFound, match="None of the 0 files"):
         read_scan(tmp_path / "empty", CONFIG)
+
+
+def test_error_says_why_images_that_call_themselves_ct_are_none(tmp_path):
+    series = ct_series()
+    for ds in series:
+        ds.PhotometricInterpretation = "RGB"
+    write(series, tmp_path / "s/ct")
+    write(ct_series(body_hu(slices=60), name="m", modality="MR"), tmp_path / "s/mr")
+    with pytest.raises(NoCtFound, match="The images are RGB; MONOCHROME2 is expected"):
+        read_scan(tmp_path / "s", CONFIG)
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.bz2", "tar.xz", "7z", "rar"])
+def test_an_archive_that_is_not_unpacked_is_called_one(tmp_path, kind):
+    path = tmp_path / f"scan.{kind}"
+    names = {"tar.gz": "gzip", "tar.bz2": "bzip2", "tar.xz": "xz", "rar": "RAR"}
+    if kind.startswith("tar"):
+        write(ct_series(), tmp_path / "s")
+        with tarfile.open(path, f"w:{kind[4:]}") as archive:
+            archive.add(tmp_path / "s", "s")
+    else:  # as the manuals of both say that their files begin
+        path.write_bytes(
+            {"7z": b"7z\xbc\xaf\x27\x1c", "rar": b"Rar!\x1a\x07\x01"}[kind] + bytes(99)
+        )
+    words = f"The file is not .* a {names.get(kind, kind)} archive; only zip archives are unpacked"
+    with pytest.raises(NoCtFound, match=words):
+        read_scan(path, CONFIG)
 
 
 def test_a_series_can_be_named(tmp_path):
@@ -530,7 +660,7 @@ def test_real_series_with_a_slice_lost_or_cut(tmp_path):
             read_scan(tmp_path, CONFIG)
         shutil.copy(source[number], tmp_path)
     shutil.copy(source[12], tmp_path / "again.dcm")
-    assert read_scan(tmp_path, CONFIG)[1].repairs == ("1 identical copies of slices dropped",)
+    assert read_scan(tmp_path, CONFIG)[1].repairs == ("identical copies of slices dropped: 1",)
 
 
 def test_limits_come_from_the_config(tmp_path):

@@ -23,8 +23,7 @@ ORDER = [
 ONLY_IN = {
     "streamlit": ("ctrs/ui/", "pages/", "app.py"),
     "starlette": ("ctrs/ui/",),
-    "torch": ("ctrs/model/", "ctrs/survival/", "ctrs/doctor.py"),
-    "torchsurv": ("ctrs/survival/",),
+    "torch": ("ctrs/model/", "ctrs/doctor.py"),
     "monai": ("ctrs/model/",),
     "captum": ("ctrs/model/",),
     "pydicom": (

@@ -1,20 +1,22 @@
 """What the viewer hands over, and what the page makes of it."""
 
+from math import isnan
 from types import SimpleNamespace
 
 import pytest
 from conftest import biomarkers
+from streamlit.testing.v1 import AppTest
 
 from ctrs.lesions import Lesion, PairedLesion
 from ctrs.measurement import Measurement
 from ctrs.store import StoredPair
-from ctrs.types import Biomarker
-from ctrs.ui import resources
+from ctrs.types import Biomarker, Recist, Response
+from ctrs.ui import measured, resources
 from ctrs.ui.changes import changes_of
 from ctrs.ui.measured import (
     as_measurement,
     forget_measurement,
-    keep_measurement,
+    keep_measurements,
     keep_offset,
     measured_table,
 )
@@ -31,7 +33,7 @@ def store(shelf):
 
 
 def test_a_line_from_the_browser_is_measured_here(store):
-    keep_measurement(PAIR, SENT)
+    keep_measurements(PAIR, [SENT])
     (kept,) = store.measurements("P-ANNA", "k1")
     assert kept.long_mm == pytest.approx(5.0)
     assert (kept.lesion, kept.visit, kept.plane) == ("L1", 1, "sagittal")
@@ -48,7 +50,7 @@ def test_a_line_from_the_browser_is_measured_here(store):
 def test_what_is_no_line_is_not_kept(store, change):
     with pytest.raises((KeyError, TypeError, ValueError)):
         as_measurement(SENT | change)
-    keep_measurement(PAIR, SENT | change)
+    keep_measurements(PAIR, [SENT | change])
     assert store.measurements("P-ANNA", "k1") == []
 
 
@@ -56,13 +58,31 @@ def test_drawn_anew_a_target_stays_a_target(store):
     store.save_measurement("P-ANNA", "k1", as_measurement(SENT))
     marked = Measurement("k", "L1", 1, "axial", as_measurement(SENT).lines, target=True, node=True)
     store.save_measurement("P-ANNA", "k1", marked)
-    keep_measurement(PAIR, SENT | {"lines": [[[0, 0, 0], [6, 8, 0]]]})
+    keep_measurements(PAIR, [SENT | {"lines": [[[0, 0, 0], [6, 8, 0]]]}])
     (kept,) = store.measurements("P-ANNA", "k1")
     assert (kept.long_mm, kept.target, kept.node) == (10.0, True, True)
 
 
+def test_what_is_handed_over_again_with_what_is_new_is_recorded_once(store):
+    other = SENT | {"key": "k2", "lesion": "M1"}
+    keep_measurements(PAIR, [SENT])
+    keep_measurements(PAIR, [SENT, other])
+    assert [one.key for one in store.measurements("P-ANNA", "k1")] == ["k", "k2"]
+    record = store.audit_trail(50)
+    lines = record[record["action"] == "measure"]["detail"].tolist()
+    assert sorted(line.split(",")[0] for line in lines) == ["L1", "M1"]
+
+
+def test_names_from_the_browser_have_an_end_and_the_reader_is_who_is_logged_in(store, monkeypatch):
+    monkeypatch.setattr(measured.st, "user", {"email": "anna@clinic"})
+    kept = as_measurement(SENT | {"key": "k" * 99, "lesion": "L" * 99})
+    assert (kept.key, kept.lesion, kept.made_by) == ("k" * 40, "L" * 20, "anna@clinic")
+    monkeypatch.setattr(measured.st, "user", {})
+    assert as_measurement(SENT).made_by == ""
+
+
 def test_nothing_handed_over_changes_nothing(store):
-    keep_measurement(PAIR, None)
+    keep_measurements(PAIR, None)
     forget_measurement(PAIR, None)
     keep_offset(PAIR, None)
     keep_offset(PAIR, [1e9, 0, 0])
@@ -81,6 +101,68 @@ def test_the_table_has_a_lesion_a_row_over_both_scans():
     ])  # fmt: skip
     assert table.loc["L1"].tolist() == ["5.0 × 3.0 mm", "4.0 mm", "−20\u00a0%", "anna, bert"]
     assert table.loc["M1"].tolist() == ["not measured", "5.0 mm", "–", "anna"]
+
+
+def page_of(file):
+    from ctrs.ui import resources
+    from ctrs.ui.measured import show_measured
+
+    show_measured(file, resources.store().measurements(file.pair.patient, file.pair.pair_key))
+
+
+ALONG, ACROSS = ((0.0, 0.0, 0.0), (30.0, 0.0, 0.0)), ((9.0, 0.0, 0.0), (9.0, 12.0, 0.0))
+SHORTER = ((0.0, 0.0, 0.0), (18.0, 0.0, 0.0)), ((9.0, 0.0, 0.0), (9.0, 10.0, 0.0))
+
+
+@pytest.fixture
+def page(store):
+    """L1 and a node measured in both scans, M1 at the follow-up only; two new lesions were read."""
+    for key, lesion, visit, lines in (
+        ("a", "L1", 0, (ALONG,)), ("b", "L1", 1, (SHORTER[0],)), ("c", "N1", 0, (ALONG, ACROSS)),
+        ("d", "N1", 1, SHORTER), ("e", "M1", 1, (ALONG,)),
+    ):  # fmt: skip
+        drawn = Measurement(key, lesion, visit, "axial", lines, made_by="anna")
+        store.save_measurement("P-ANNA", "k1", drawn)
+    response = Response(Recist.SD, 61.0, 58.5, 2, -0.25)
+    file = SimpleNamespace(pair=PAIR, response=response)
+    return AppTest.from_function(page_of, args=(file,)).run()
+
+
+def words(page):
+    assert not page.exception
+    return " ".join(one.value for one in [*page.markdown, *page.info])
+
+
+def test_targets_and_nodes_are_marked_and_their_sums_become_the_reading(page, store):
+    page.multiselect(key="targets").set_value(["L1"]).run()
+    assert "30.0 → 18.0 mm" in words(page)
+    assert "PR, partial response" in words(page)  # -40 %
+    page.multiselect(key="targets").set_value(["L1", "N1"]).run()
+    assert "60.0 → 36.0 mm" in words(page)
+    page.multiselect(key="nodes").set_value(["N1"]).run()
+    assert "42.0 → 28.0 mm" in words(page)  # the node by its short axis, 12 and 10 mm
+    assert page.table[0].value.loc["N1", "Change"] == "−17\u00a0%"
+    marked = {(one.key, one.target, one.node) for one in store.measurements("P-ANNA", "k1")}
+    assert marked == {("a", True, False), ("b", True, False), ("c", True, True),
+                      ("d", True, True), ("e", False, False)}  # fmt: skip
+    page.button(key="use_sums").click().run()
+    # The two new lesions that were read before make it PD, and stay, as does the volume.
+    assert store.response("k1") == Response(Recist.PD, 42.0, 28.0, 2, -0.25)
+    assert store.audit_trail(1)["detail"].tolist() == ["42.0 -> 28.0 mm"]
+
+
+def test_what_was_marked_is_marked_again_when_the_page_is_opened_and_can_be_taken_back(page, store):
+    page.multiselect(key="targets").set_value(["L1", "M1"]).run()
+    assert "not measured in both scans" in words(page)
+    lines = len(store.audit_trail(99))
+    page.multiselect(key="targets").set_value(["L1"]).run()
+    assert len(store.audit_trail(99)) == lines + 1  # only M1 was written anew
+    other = AppTest.from_function(page_of, args=(SimpleNamespace(pair=PAIR, response=None),)).run()
+    assert other.multiselect(key="targets").value == ["L1"]
+    other.button(key="use_sums").click().run()
+    kept = store.response("k1")
+    assert (kept.recist, kept.new_lesions) == (Recist.PR, 0)
+    assert isnan(kept.volume_change)
 
 
 def scene(*lesions, places=({}, {})):

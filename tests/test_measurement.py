@@ -1,6 +1,6 @@
 """Lines in mm, diameters at right angles, and sums that are not quietly too small."""
 
-from math import isnan, nan
+from math import cos, isnan, nan, radians, sin
 
 import pytest
 
@@ -35,11 +35,25 @@ def test_the_longer_diameter_is_the_longest_whichever_was_drawn_first():
         ((FLAT[0], (nan, 0.0, 0.0)),),
         ((FLAT[0], (float("inf"), 0.0, 0.0)),),
         (FLAT, ((0.0, 0.0, 5.0), (3.0, 5.0, 5.0))),  # nearly parallel
+        (FLAT, ((0.0, 0.0, 5.0), (-3.0, -5.0, 5.0))),  # the other way round
+        (FLAT, (ACROSS[0], ACROSS[0])),  # a second diameter without length
     ],
 )
 def test_what_is_no_measurement_is_refused(lines):
     with pytest.raises(ValueError, match=r"line|diameter"):
         drawn(lines=lines)
+
+
+@pytest.mark.parametrize(("lean", "kept"), [(9.5, True), (-9.5, True), (11, False), (-11, False)])
+def test_a_line_drawn_by_hand_may_lean_by_ten_degrees(lean, kept):
+    angle = radians(90 + lean)
+    along, leaning = ((0.0, 0.0, 0.0), (20.0, 0.0, 0.0)), ((5.0, 0.0, 0.0),
+                     (5.0 + 8 * cos(angle), 8 * sin(angle), 0.0))  # fmt: skip
+    if kept:
+        assert drawn(lines=(along, leaning)).short_mm == pytest.approx(8.0)
+        return
+    with pytest.raises(ValueError, match="right angles"):
+        drawn(lines=(along, leaning))
 
 
 def test_a_node_counts_by_its_short_axis():

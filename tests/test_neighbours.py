@@ -25,14 +25,17 @@ def test_gap_filled_with_a_copy_is_named_by_its_place(hu):
         check_neighbours(hu, HEIGHTS)
     # Slices 19 and 20 lie at -310 + 76 = -234 and -230 mm.
     assert error.value.what.startswith(
-        "1 slices repeat the pixels of their neighbour, the first between -234.0 and -230.0 mm"
+        "1 of 56 slices repeat the pixels of their neighbour, the first between -234.0 and "
+        "-230.0 mm"
     )
 
 
 @pytest.mark.parametrize("rounding", [np.asarray, np.rint, np.trunc])
 def test_gap_filled_by_interpolation_is_refused(hu, rounding):
     hu[20] = rounding((hu[19] + hu[21]) / 2)
-    with pytest.raises(NotAVolume, match=r"exact mean .* first at -230\.0 mm"):
+    with pytest.raises(
+        NotAVolume, match=r"1 of 56 slices are the exact mean .* first at -230\.0 mm"
+    ):
         check_neighbours(hu, HEIGHTS)
 
 
@@ -65,7 +68,7 @@ def mirrored(hu):
 @pytest.mark.parametrize("fault", [blank, half_decoded, wrong_intercept, from_elsewhere, mirrored])
 def test_slice_that_resembles_neither_neighbour_is_refused(hu, fault):
     fault(hu)
-    with pytest.raises(NotAVolume, match=r"1 slices resemble neither .* first at -230\.0 mm"):
+    with pytest.raises(NotAVolume, match=r"1 of 56 slices resemble neither .* first at -230\.0 mm"):
         check_neighbours(hu, HEIGHTS)
 
 

@@ -322,6 +322,13 @@ def test_a_missing_slice_is_explained_with_the_scan_it_is_in(app, shelf):
     assert "1 of 54 gaps" in kept["refusal_what"]
 
 
+def test_what_was_mended_is_said(app):
+    series = chest()
+    text = score(app, [*series, series[31]], chest(later=84))
+    assert "What was mended: Baseline CT: identical copies of slices dropped: 1." in text
+    assert "mended" not in score(app, series, chest(later=84))
+
+
 def test_swapped_scans_are_refused(app):
     text = score(app, chest(later=84), chest())
     assert "84 days older" in text
@@ -380,6 +387,39 @@ def test_the_reader_may_choose_the_series_and_the_choice_is_kept_with_the_result
     assert "series chosen by hand: follow-up" in text
 
 
+def states(app):
+    """What is said of each series, by kernel: of the baseline, and of the follow-up."""
+    tables = [t.value for t in app.table if "Why" in t.value.columns]
+    return [dict(zip(table["Kernel"], table[""], strict=True)) for table in tables]
+
+
+def test_where_scoring_was_refused_no_series_is_said_to_be_used(app):
+    score(app, chest(later=84, kernel="B70f"), two_kernels())  # swapped
+    assert states(app) == [
+        {"B70f": "Chosen, not scored"},
+        # The sharp one, which is like the other scan's, and not the soft one, which is better.
+        {"B70f": "Chosen, not scored", "B30f": "Could be used"},
+    ]
+    upload(app, "baseline", two_kernels(later=84))
+    app.run().toggle(key="by_hand").set_value(True).run()
+    app.selectbox(key="series of Baseline CT").set_value(1).run()
+    app.button(key="score").click().run()
+    assert "84 days older" in read(app)
+    assert states(app) == [
+        {"B70f": "Chosen, not scored", "B30f": "Could be used"},
+        {"B70f": "Could be used", "B30f": "Chosen, not scored"},
+    ]
+
+
+def test_where_nothing_could_be_chosen_no_series_is_said_to_be(app):
+    gap = chest(name="chest/gap", kernel="B70f")
+    del gap[20]
+    assert "scans of 2 days" in score(app, [*chest(), *gap, *chest(later=84, kernel="")], chest())
+    assert states(app)[0] == {
+        "B30f": "Could be used", "": "Could be used", "B70f": "Cannot be used"
+    }  # fmt: skip
+
+
 def test_where_the_rule_chooses_nothing_is_said_of_a_hand(app, shelf):
     score(app, two_kernels(), two_kernels(later=84))
     (name,) = shelf.worklist("upload")["patient"]
@@ -409,6 +449,44 @@ def test_scans_of_several_days_can_be_told_apart_by_the_reader(app, shelf):
     app.run().button(key="score").click().run()
     (name,) = shelf.worklist("upload")["patient"]
     assert shelf.pairs_of(name)[0].interval_days == 84
+
+
+def one_upload(app, *scans, start=None):
+    app.switch_page("pages/2_Upload.py").run()
+    upload(app, "baseline", [ds for scan in scans for ds in scan])
+    app.run().toggle(key="both_in_one").set_value(True).run()
+    if start:
+        app.date_input(key="treatment_start").set_value(start).run()
+    return read(app)
+
+
+def test_baseline_and_follow_up_are_proposed_from_one_upload(app, shelf):
+    text = one_upload(app, chest(later=84), chest(later=196), chest())
+    assert "Baseline: 2024-01-08, the first scan; follow-up: 2024-04-01, 84 days later" in text
+    app.button(key="score").click().run()
+    assert not app.exception
+    (name,) = shelf.worklist("upload")["patient"]
+    (pair,) = shelf.pairs_of(name)
+    assert (pair.interval_days, pair.chosen_by_hand) == (84, ("baseline", "follow-up"))
+
+
+def test_the_start_of_treatment_moves_the_proposal_and_the_reader_may_have_another(app, shelf):
+    scans = chest(later=84), chest(later=196), chest()
+    text = one_upload(app, *scans, start=date(2024, 4, 3))
+    assert "Baseline: 2024-04-01, the last scan up to the start of treatment, 2 days" in text
+    assert "follow-up: 2024-07-22, 112 days later" in text
+    labels = app.selectbox(key="series of Baseline CT").options
+    (first,) = [n for n, label in enumerate(labels) if "2024-01-08" in label]
+    app.selectbox(key="series of Baseline CT").set_value(first - 1).run()
+    app.button(key="score").click().run()  # 196 days: the reader's choice, and no proposal
+    assert "The scans are 196 days apart" in read(app)
+
+
+def test_where_no_pair_can_be_proposed_the_page_says_what_is_needed(app):
+    assert "of one patient on two days are needed. Choose" in one_upload(app, chest())
+    text = one_upload(app, chest(), chest(later=84), start=date(2023, 12, 1))
+    assert "one of them up to the start of treatment" in text
+    assert "Baseline: 2024" not in text
 
 
 class File(io.BytesIO):

@@ -11,10 +11,11 @@ from ctrs import report
 from ctrs.assess import Workshop, assess, remember
 from ctrs.config import Config
 from ctrs.disk_cache import DiskCache
+from ctrs.ingest import take_inventory
 from ctrs.ingest.text import technical
 from ctrs.store import Store
 from ctrs.ui.upload import _tables
-from tests.dicom_files import name_everywhere
+from tests.dicom_files import ct_series, name_everywhere, write
 from tests.phantoms import write_pair
 from tests.scoring_fixtures import FixedModel
 
@@ -64,6 +65,41 @@ def test_the_name_is_in_no_store_cache_log_export_or_table(scans, tmp_path, capl
     said += [table.to_csv() for inventory in result.inventories for table in _tables(inventory)]
     said += [caplog.text, *capfd.readouterr()]
     assert NAME not in "".join(said)
+
+
+# What decides over a file, and is told with the reason for its refusal.
+DECIDING = (
+    "Modality", "PhotometricInterpretation", "RescaleType", "ConvolutionKernel", "ImageType",
+    "SOPClassUID", "StudyInstanceUID", "BodyPartExamined",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("keyword", DECIDING)
+@pytest.mark.parametrize("text", [NAME, f"![{NAME}](http://a.b/{NAME})"])
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_no_word_of_a_file_gets_into_what_is_said_of_it(tmp_path, keyword, text):
+    """A name where a term is expected, or markup that would fetch a picture from elsewhere."""
+    series = ct_series()
+    for ds in series:
+        setattr(ds, keyword, text)
+    write(series, tmp_path / "in")
+    assert_unsaid(tmp_path)
+
+
+def test_the_name_of_an_unknown_transfer_syntax_is_not_said(tmp_path):
+    for path in write(ct_series(), tmp_path / "in"):
+        instead = NAME.encode().ljust(20, b"\0")
+        path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", instead))
+    assert "an unknown transfer syntax, which cannot be read" in assert_unsaid(tmp_path)
+
+
+def assert_unsaid(tmp_path):
+    found = take_inventory(tmp_path / "in", Config().intake, tmp_path)
+    said = [*(s.reasons for s in found.series), *(r.reason for r in found.rejected_files)]
+    said += [table.to_csv() for table in _tables(found)]
+    assert len(said) > 1
+    assert NAME not in str(said)
+    return str(said)
 
 
 def test_words_of_a_description_that_may_be_a_name_are_not_shown():

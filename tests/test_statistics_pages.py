@@ -9,8 +9,9 @@ import streamlit as st
 from reading import open_page, read
 
 from ctrs import NOTICE
+from ctrs.analysis import comparison as three_readings
 from ctrs.survival import (
-    adjusted_proportionality,
+    adjusted_hazard_ratio,
     calibration_at,
     kaplan_meier,
     landmark_cohort,
@@ -39,9 +40,7 @@ def quick(monkeypatch):
         return lambda *args, **how: function(*args, **how, replicates=30)
 
     monkeypatch.setattr(cohort_page, "bootstrap_estimates", few(cohort_page.bootstrap_estimates))
-    for name in ("bootstrap_estimates", "paired_differences"):
-        module = pytest.importorskip("ctrs.analysis.comparison")
-        monkeypatch.setattr(module, name, few(getattr(module, name)))
+    monkeypatch.setattr(three_readings, "measured_scores", few(three_readings.measured_scores))
 
 
 def table(store):
@@ -266,7 +265,7 @@ def test_nobody_followed_to_18_months_is_said(filled, app):
 def test_the_page_says_whether_the_hazard_ratio_is_the_same_early_and_late(filled, app):
     open_page(app, COHORT)
     app.segmented_control(key="question").set_value("In whom does it work?").run()
-    tests = {test.covariate: test for test in adjusted_proportionality(table(filled))}
+    tests = {test.covariate: test for test in adjusted_hazard_ratio(table(filled))[1]}
     text = read(app)
     for test in (tests["score"], tests["global"]):
         assert (
@@ -285,7 +284,7 @@ def test_a_score_that_tells_early_deaths_only_is_called_that(filled, app):
         filled.save_outcome(name, Outcome(months, True))
     open_page(app, COHORT)
     app.segmented_control(key="question").set_value("In whom does it work?").run()
-    assert adjusted_proportionality(table(filled))[0].violated
+    assert adjusted_hazard_ratio(table(filled))[1][0].violated
     text = read(app)
     assert "The hazard ratio of the score changes over time" in text
     assert "No sign" not in text

@@ -974,6 +974,7 @@ def test_a_measurement_comes_back_as_it_was_drawn_with_who_and_when(store):
     assert store.measurements("P-ANNA", "k1") == [drawn]
     store.save_measurement("P-ANNA", "k1", draw("m2", visit=1))
     assert store.measurements("P-ANNA", "k1")[1].made_by  # the account, where nobody logs in
+    assert store.measurements("P-BERTA", "k1") == []
     trail = store.audit_trail(5)
     assert trail["action"].tolist() == ["measure", "measure"]
     assert "by anna@clinic" in trail["detail"].iloc[1]
@@ -1001,6 +1002,9 @@ def test_measurements_and_links_need_a_pair_and_go_with_the_patient(store):
     store.save_link("P-ANNA", "k1", (1.5, -2.0, 6.25))
     store.save_link("P-ANNA", "k1", (1.5, -2.0, 6.5))
     assert store.link("P-ANNA", "k1") == (1.5, -2.0, 6.5)
+    assert store.link("P-BERTA", "k1") is None
+    assert store.link("P-ANNA", "k2") is None
+    assert "link scans" in store.audit_trail(1)["action"].tolist()
     store.delete_patient("P-ANNA")
     add(store)
     assert store.link("P-ANNA", "k1") is None

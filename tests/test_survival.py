@@ -16,7 +16,7 @@ from lifelines.datasets import load_dd, load_lung, load_lymphoma
 
 from ctrs.errors import TooFewPatients
 from ctrs.survival import (
-    adjusted_proportionality,
+    adjusted_hazard_ratio,
     at_risk,
     concordance,
     cox_model,
@@ -336,7 +336,7 @@ def test_adjusted_hazard_ratio_is_that_of_r(lung):
 def test_proportional_hazards_of_the_adjusted_model_are_those_of_r(lung):
     # R: cox.zph(coxph(Surv(time, status) ~ age + sex + ph.ecog, lung))
     table = lung.assign(survival_12m=1 - lung["ph.ecog"] / 10)
-    tests = adjusted_proportionality(Cohort("lung", table))
+    tests = adjusted_hazard_ratio(Cohort("lung", table))[1]
     assert {t.covariate: (round(t.chi_square, 3), t.degrees_of_freedom, round(t.p_value, 2))
             for t in tests} == {
         "score": (2.054, 1, 0.15), "age": (0.188, 1, 0.66), "sex": (2.305, 1, 0.13),
@@ -352,7 +352,7 @@ def test_levels_of_one_covariate_are_tested_together():
         tumour_volume_ml=np.exp(table["diagtime"] / 20),
     )  # fmt: skip
     cohort = Cohort("veteran", table)
-    tests = {test.covariate: test for test in adjusted_proportionality(cohort)}
+    tests = {test.covariate: test for test in adjusted_hazard_ratio(cohort)[1]}
     model = cox_model(cohort, ["karno", "age", "diagtime", "histology", "trt"])
     names = {"karno": "score", "diagtime": "tumour volume", "trt": "PD-L1"}
     assert len(tests) == len(model.proportionality)
@@ -362,8 +362,12 @@ def test_levels_of_one_covariate_are_tested_together():
         assert found.degrees_of_freedom == test.degrees_of_freedom
     assert tests["histology"].degrees_of_freedom == 3
     assert tests["score"].violated
-    alive = cohort.table.assign(event=False)
-    assert adjusted_proportionality(Cohort("veteran", alive)) == ()
+    foretold = table.assign(survival_12m=1 - table["months"].rank() / len(table))
+    row, none = adjusted_hazard_ratio(Cohort("veteran", foretold.assign(event=foretold.index < 3)))
+    assert np.isnan(row.hazard_ratio)
+    assert none == ()
+    with pytest.raises(TooFewPatients, match="137 patients with 0 deaths"):
+        adjusted_hazard_ratio(Cohort("veteran", table.assign(event=False)))
 
 
 def test_adjusting_takes_out_what_another_column_explains():

@@ -20,7 +20,8 @@ from ctrs.survival import (
 )
 from ctrs.survival.calibration import _spline
 from ctrs.survival.censoring import still_followed
-from tests.survival_data import lung, simulated_follow_up
+from ctrs.survival.kaplan_meier import kaplan_meier, survival_at, survival_of_parts
+from tests.survival_data import lung, make_cohort, simulated_follow_up
 
 NAN = float("nan")
 
@@ -227,6 +228,8 @@ def test_the_spline_bends_between_its_knots_and_is_straight_outside():
     basis = _spline(x, np.linspace(0, 10, 101))
     assert basis[:, 0].tolist() == x.tolist()
     assert basis[:, 1] == pytest.approx([0, 0, 1, 6, 9, 12])
+    # Through three values any bend fits: a straight line then.
+    assert _spline(x, np.repeat([1.0, 5, 9], 7)).shape == (6, 1)
 
 
 def test_bins_hold_everybody_once_and_are_kaplan_meier():
@@ -259,6 +262,8 @@ def test_calibration_of_few_patients_or_past_follow_up_is_explained():
         calibration_at(months[:19], event[:19], truth[:19], 12)
     with pytest.raises(TooFewPatients, match="0 deaths"):
         calibration_at(months, np.zeros(60), truth, 12)
+    with pytest.raises(TooFewPatients, match="60 patients with 4 deaths"):
+        calibration_at(months, np.arange(60) < 4, truth, 12)
     with pytest.raises(TooFewPatients, match="Nobody is followed up to 100"):
         calibration_at(months, event, truth, 100)
 
@@ -286,6 +291,21 @@ def test_who_is_lost_counts_in_the_net_benefit():
     # Of two acted on one is lost at 2, the other dies at 3: by Kaplan-Meier all of them die.
     curve = decision_curve([2, 3, 20], [0, 1, 0], [0.2, 0.2, 0.9], 12, [0.5])
     assert curve.net_benefit == pytest.approx([2 / 3])
+
+
+def test_the_deaths_of_parts_are_those_of_their_curves():
+    months, event, points, _ = simulated_follow_up(23, 211)
+    months = np.ceil(months)
+    parts = [points >= low for low in (0, 31, 60, 82, 90)] + [points < 20]
+    assert min(part.sum() for part in parts) > 0
+    for at in (1, 12, 12.5, 40):
+        expected = []
+        for part in parts:
+            own = make_cohort(months[part], event[part])
+            expected.append(survival_at(kaplan_meier(own), own, at).survival)
+        found = survival_of_parts(months, event, parts, at)
+        assert found == pytest.approx(expected, abs=1e-12, nan_ok=True), at
+    assert survival_of_parts(months, event, [points > 1000], 12).tolist() == [1]
 
 
 def test_a_decision_curve_without_an_answer_is_explained():
@@ -316,13 +336,12 @@ def rivals():
 
 def redrawn(months, event, scores, measure, replicates, seed):
     """The same bootstrap the slow way: each replicate as a table of its own."""
-    draws = np.random.default_rng(seed).multinomial(
-        len(months), np.full(len(months), 1 / len(months)), size=replicates
-    )
-    order = np.argsort(months, kind="stable")
+    n = len(months)
+    draws = np.random.default_rng(seed).integers(0, n, (replicates, n), dtype=np.int32)
+    order = np.lexsort([~event, months])
     found = []
-    for counts in draws:
-        rows = np.repeat(order, counts)
+    for drawn in draws:
+        rows = order[drawn]
         found.append([measure(months[rows], event[rows], s[rows]) for s in scores.values()])
     return np.array(found)
 
@@ -338,12 +357,10 @@ def test_replicates_are_those_of_redrawn_tables_ties_and_all(rivals, at):
     values = redrawn(months, event, scores, measure, 40, 9)
     for column, name in enumerate(list(scores)[1:], start=1):
         expected = np.percentile(values[:, 0] - values[:, column], [2.5, 97.5])
-        assert (found[name].lower, found[name].upper) == pytest.approx(tuple(expected), abs=1e-7)
+        assert (found[name].lower, found[name].upper) == pytest.approx(tuple(expected), abs=1e-12)
         whole = [measure(months, event, scores[n]) for n in ("score", name)]
-        assert (found[name].reference, found[name].other) == pytest.approx(tuple(whole), abs=1e-7)
-        assert found[name].estimate == pytest.approx(
-            whole[0] - whole[1], abs=1e-7
-        )  # torchsurv: 32 bits
+        assert (found[name].reference, found[name].other) == pytest.approx(tuple(whole), abs=1e-12)
+        assert found[name].estimate == pytest.approx(whole[0] - whole[1], abs=1e-12)
     single = bootstrap_estimates(months, event, scores, replicates=40, seed=9, auc_at=at)
     expected = np.percentile(values[:, 2], [2.5, 97.5])
     assert (single["classes"].lower, single["classes"].upper) == pytest.approx(tuple(expected))

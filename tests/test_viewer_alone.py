@@ -173,9 +173,10 @@ class Seen:
             """async ([visit, places]) => {
                 const { toScreen } = await import('/geometry.js');
                 const { view, context } = viewer.panes[visit];
+                const { data } = context.getImageData(0, 0, view.width, view.height);
                 return places.map((place) => {
                     const [x, y] = toScreen(view, place).map(Math.round);
-                    return [...context.getImageData(x, y, 1, 1).data.slice(0, 3)];
+                    return [...data.slice(4 * (x + view.width * y), 4 * (x + view.width * y) + 3)];
                 });
             }""",
             [visit, [list(place) for place in places]],
@@ -461,6 +462,62 @@ def test_a_voxel_is_drawn_where_it_lies_with_the_grey_of_the_window(page):
         assert red == pytest.approx(255 * (800 / 8000 + 0.5), abs=8)
 
 
+def test_the_bar_is_as_long_as_it_says_whatever_the_zoom(seen):
+    """Between its upright ends, near the lower edge; a bar longer than the picture is none."""
+    seen.press("x o < < < < < < < <")
+    white = """() => {
+        const { context, unit } = viewer.panes[0];
+        const { width, height } = context.canvas;
+        const row = context.getImageData(0, Math.round(height - 12 * unit), width, 1).data;
+        const on = [...Array(width).keys()].filter((x) => row[4 * x] > 128);
+        return [(on[0]) / unit, (on.at(-1) + 1) / unit, width / unit];
+    }"""
+    seen.page.evaluate("() => viewer.set({ window: { centre: 30000, width: 1 } })")  # all black
+    for zoom, mm in ((0.5, 50), (1, 20), (2.5, 10), (4.1, 5), (9, 2)):
+        seen.page.evaluate("zoom => viewer.set({ zoom })", zoom)
+        seen.draw()
+        left, right, width = seen.page.evaluate(white)
+        # Two pixels of the line's own thickness, one at each end.
+        assert right - left - 2 == pytest.approx(mm * seen.scale(), abs=2), zoom
+        assert right < 0.6 * width
+
+
+def test_what_is_drawn_over_the_image_is_seen_on_white(page):
+    """In a window in which all is white: each thing has a dark rim, and none is lost."""
+    line = [[12.0, 44.0, 25.0], [30.0, 52.0, 25.0]]
+    seen = Seen(page, measurements=[drawn_line([line])]).full()
+    page.evaluate("() => viewer.set({ window: { centre: -30000, width: 1 }, opacity: 0 })")
+    seen.put(0, (54.0, 12.0, 25.0))
+    dark = """([left, top, right, bottom]) => {
+        const box = [left, top, right - left, bottom - top];
+        const { data } = viewer.panes[0].context.getImageData(...box);
+        return data.filter((value, n) => n % 4 === 0 && value < 100).length;
+    }"""
+    unit = page.evaluate("() => viewer.panes[0].unit")
+    low = page.evaluate("() => viewer.panes[0].context.canvas.height")
+    box = page.locator(".stage canvas").first.bounding_box()
+
+    def around(place, size=10):
+        x, y = np.subtract(seen.on_screen(0, place), (box["x"], box["y"])) * unit
+        return [round(x - size), round(y - size), round(x + size), round(y + size)]
+
+    blank = around((50.0, 44.0, 25.0))
+    assert page.evaluate(dark, blank) == 0
+    spots = {
+        "bar": [12, round(low - 16 * unit), 60, round(low - 8 * unit)],
+        "tumour": around((0.75 + 13.5 * 3, 30.0, 25.0)),
+        "lungs": around((0.75 + 13.5 * 3, 1.0 + 1.5 * 4, 25.0)),
+        "line": around(((12 + 30) / 2, 48.0, 25.0)),
+        "crosshair": around((54.0, 25.0, 25.0)),
+    }
+    for name, spot in spots.items():
+        assert page.evaluate(dark, spot) >= 10, name
+    shadows = "all => all.map((one) => getComputedStyle(one).textShadow)"
+    assert "none" not in page.locator(".letter, .where, .value").evaluate_all(shadows)
+    seen.press("v")  # a chosen line is white itself
+    assert page.evaluate(dark, spots["line"]) >= 10
+
+
 def test_outlines_lie_on_the_tumours_edge_and_go_with_a_key(seen):
     seen.press("x < < < < < < < < 3")
     seen.put(0, (60.0, 60.0, 25.0))
@@ -520,7 +577,7 @@ def test_the_strip_shows_where_lesions_and_saliency_are(seen):
 
 
 def test_the_view_survives_a_change_of_page_and_a_link_brings_it_elsewhere(seen):
-    seen.press("s 3 f + + + u")
+    seen.press("s 3 f + + + Shift+ArrowUp Shift+ArrowRight u")
     seen.put(0, (22.5, 26.0, 30.0))
     seen.put(1, (21.0, 8.0, 16.0))
     before = seen.state()
@@ -540,6 +597,7 @@ def test_the_view_survives_a_change_of_page_and_a_link_brings_it_elsewhere(seen)
     for name in ("plane", "window", "fill", "linked", "contours", "crosshair"):
         assert other[name] == before[name], name
     np.testing.assert_allclose(other["at"], before["at"], atol=0.05)
+    np.testing.assert_allclose(other["pan"], before["pan"], atol=0.05)
     assert other["zoom"] == pytest.approx(before["zoom"], abs=0.005)
 
 
@@ -574,6 +632,36 @@ def test_the_strongest_colour_is_a_button_for_the_scan_that_has_one(seen):
     np.testing.assert_allclose(seen.places()[0], (10, 14, 38))
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_where_one_is_led_is_in_the_picture_however_large_it_is(seen, linked):
+    far = """async () => {
+        const { toScreen } = await import('/geometry.js');
+        return viewer.panes.map(({ view }, visit) => {
+            const [x, y] = toScreen(view, viewer.state.at[visit]);
+            return Math.max(Math.abs(x / view.width - 0.5), Math.abs(y / view.height - 0.5));
+        });
+    }"""
+    seen.press("" if linked else "u")
+    seen.page.evaluate("() => { viewer.set({ zoom: 6 }); }")
+    led = [
+        (0, lambda: seen.press("n n n")),  # L3, only at baseline
+        (1, lambda: seen.press("p")),  # L2, only at follow-up
+        (0, lambda: seen.page.get_by_role("button", name="Strongest").click()),
+    ]
+    for visit, lead in led:
+        seen.page.evaluate("() => viewer.set({ pan: [400, -300, 200] })")
+        lead()
+        seen.draw()
+        # Linked, the other scan has it in the middle as well.
+        assert seen.page.evaluate(far)[visit] < 0.01
+        if linked:
+            assert max(seen.page.evaluate(far)) < 0.01
+    pan = seen.state()["pan"]
+    seen.press("l l")  # what is seen already moves nothing
+    seen.page.evaluate("() => viewer.lead(0, viewer.state.at[0])")
+    assert seen.state()["pan"] == pan
+
+
 def test_python_leads_to_a_place_once(seen):
     for n, expected in ((1, (20.0, 20.0, 12.0)), (1, (50.0, 50.0, 16.0)), (2, (20.0, 20.0, 12.0))):
         goto = {"n": n, "visit": 1, "at": [20.0, 20.0, 12.0]}
@@ -599,7 +687,7 @@ def drawn_line(lines, **more):
 def last_drawn(seen):
     name, sent = seen.told()[-1]
     assert name == "drawn"
-    return sent
+    return sent[-1]
 
 
 def test_a_length_by_mouse_is_as_long_as_it_was_drawn_to_half_a_voxel(seen):
@@ -655,6 +743,31 @@ def test_an_end_stays_in_its_slice_and_a_second_diameter_at_right_angles(page):
     assert {end[2] for line in last_drawn(seen)["lines"] for end in line} == {20.0}
 
 
+def test_a_length_beside_the_edge_can_be_read_to_its_end(page):
+    """As many pink pixels as of the same line in the middle."""
+    middle = [[12.0, 20.0, 20.0], [32.0, 20.0, 20.0]]
+    edge = [[38.0, 20.0, 20.0], [58.0, 20.0, 20.0]]
+    pink = """() => {
+        const { context } = viewer.panes[0];
+        const { width, height } = context.canvas;
+        const { data } = context.getImageData(0, 0, width, height);
+        let count = 0;
+        for (let n = 0; n < data.length; n += 4) {
+            if (data[n] > 200 && data[n + 1] < 180 && data[n + 2] > 150) count += 1;
+        }
+        return count;
+    }"""
+    counts = []
+    for line in (middle, edge):
+        seen = Seen(page, measurements=[drawn_line([line])]).full()
+        seen.press("x o < < < < < < <")
+        page.evaluate("() => viewer.set({ window: { centre: 30000, width: 1 } })")
+        seen.put(0, (21.0, 50.0, 20.0))
+        counts.append(page.evaluate(pink))
+    assert counts[0] > 300
+    assert counts[1] == pytest.approx(counts[0], rel=0.03)
+
+
 def test_a_measurement_is_seen_in_its_own_plane_and_slice(page):
     line = [[12.0, 20.0, 20.0], [42.0, 20.0, 20.0]]
     seen = Seen(page, measurements=[drawn_line([line])]).full()
@@ -672,12 +785,122 @@ def test_a_measurement_is_seen_in_its_own_plane_and_slice(page):
     assert not is_pink()
 
 
+def by_mouse(seen, tool, start, end, visit=0):
+    seen.page.get_by_role("button", name=tool, exact=True).click()
+    seen.drag(seen.on_screen(visit, start), seen.on_screen(visit, end))
+
+
+def answer(seen):
+    """What python says once it has kept what it was given last."""
+    kept = """() => {
+        const measurements = [...viewer.data.measurements, ...structuredClone(told.at(-1)[1])];
+        viewer.update({ ...viewer.data, measurements }, viewer.tell);
+    }"""
+    seen.page.evaluate(kept)
+    seen.draw()
+
+
+def test_lines_drawn_one_after_the_other_are_lesions_of_their_own(seen):
+    """Whether or not python has answered in between; each message holds what it may not have."""
+    seen.put(0, (21.0, 26.0, 20.0))
+    for start in (8.0, 24.0, 40.0):
+        by_mouse(seen, "Length", (start, 8.0, 20.0), (start + 8, 8.0, 20.0))
+        seen.put(0, (54.0, 58.0, 20.0))
+    sent = seen.told()[-1][1]
+    assert [one["lesion"] for one in sent] == ["M1", "M2", "M3"]
+    assert len({one["key"] for one in sent}) == 3
+    answer(seen)
+    by_mouse(seen, "Length", (8.0, 50.0, 20.0), (20.0, 50.0, 20.0))
+    sent = seen.told()[-1][1]
+    assert [one["lesion"] for one in sent] == ["M4"]
+
+
+def test_a_line_drawn_beside_one_just_drawn_does_not_take_its_place(seen):
+    seen.put(0, (21.0, 26.0, 20.0))
+    by_mouse(seen, "Length", (20.0, 30.0, 20.0), (30.0, 30.0, 20.0))
+    answer(seen)
+    by_mouse(seen, "Length", (20.0, 36.0, 20.0), (30.0, 38.0, 20.0))
+    assert seen.page.evaluate("() => viewer.measuring.all.map((one) => one.lesion)") == ["M1", "M2"]
+
+
+def test_a_line_at_the_same_place_of_the_other_scan_is_the_same_lesion(seen):
+    seen.put(0, (21.0, 26.0, 20.0))
+    by_mouse(seen, "Length", (20.0, 30.0, 20.0), (30.0, 30.0, 20.0))
+    answer(seen)
+    there = across((25.0, 30.0, 20.0))
+    by_mouse(seen, "Length", np.add(there, (-6, 3, 0)), np.add(there, (6, 3, 0)), visit=1)
+    assert (last_drawn(seen)["lesion"], last_drawn(seen)["visit"]) == ("M1", 1)
+    answer(seen)
+    by_mouse(seen, "Length", np.add(there, (-6, -6, 0)), np.add(there, (6, -6, 0)), visit=1)
+    assert last_drawn(seen)["lesion"] == "M2"  # M1 has been measured in both
+
+
+def test_far_from_the_chosen_lesion_a_line_is_another_one(seen):
+    seen.press("n")  # L1, in the middle
+    at = seen.places()[0]
+    by_mouse(seen, "Length", np.add(at, (24, 24, 0)), np.add(at, (16, 24, 0)))
+    assert last_drawn(seen)["lesion"] == "M1"
+    by_mouse(seen, "Length", np.add(at, (-6, 3, 0)), np.add(at, (6, 3, 0)))
+    assert last_drawn(seen)["lesion"] == "L1"
+
+
+def test_a_first_diameter_is_kept_as_a_length_if_the_second_never_comes(seen):
+    seen.put(0, (21.0, 26.0, 20.0))
+    by_mouse(seen, "Two diameters", (20.0, 30.0, 20.0), (30.0, 30.0, 20.0))
+    assert seen.told() == []
+    seen.page.get_by_role("button", name="Point", exact=True).click()
+    assert len(last_drawn(seen)["lines"]) == 1
+    by_mouse(seen, "Two diameters", (8.0, 50.0, 20.0), (18.0, 50.0, 20.0))
+    seen.press("ArrowUp")  # in another slice it is no second diameter
+    seen.drag(seen.on_screen(0, (13.0, 46.0, 25.0)), seen.on_screen(0, (13.0, 56.0, 25.0)))
+    lines = [one["lines"] for one in seen.told()[-1][1]]
+    assert [len(one) for one in lines] == [1, 1]
+    assert lines[1][0][0][2] == 20.0
+
+
+def test_an_end_of_a_first_diameter_can_be_pulled_before_the_second_is_drawn(seen):
+    seen.put(0, (21.0, 26.0, 20.0))
+    by_mouse(seen, "Two diameters", (10.0, 30.0, 20.0), (30.0, 30.0, 20.0))
+    seen.drag(seen.on_screen(0, (30.0, 30.0, 20.0)), seen.on_screen(0, (36.0, 30.0, 20.0)))
+    assert seen.told() == []
+    seen.drag(seen.on_screen(0, (20.0, 26.0, 20.0)), seen.on_screen(0, (21.0, 36.0, 20.0)))
+    expected = [[(10, 30, 20), (36, 30, 20)], [(20, 26, 20), (20, 36, 20)]]
+    np.testing.assert_allclose(last_drawn(seen)["lines"], expected, atol=1.1 / seen.scale())
+
+
+def test_python_is_told_again_of_what_it_did_not_hear_but_not_for_ever(seen):
+    """Another message, as of a link by hand, can take the place of a line that was just drawn."""
+    seen.put(0, (21.0, 26.0, 20.0))
+    by_mouse(seen, "Length", (20.0, 30.0, 20.0), (30.0, 30.0, 20.0))
+    first = seen.told()[-1]
+    for times in (2, 3, 4, 4, 4):
+        seen.page.evaluate("() => viewer.update({ ...viewer.data }, viewer.tell)")
+        assert seen.told() == [first] * times
+    assert seen.page.evaluate("() => viewer.measuring.of(0).length") == 1  # still to be seen
+    by_mouse(seen, "Length", (20.0, 40.0, 20.0), (30.0, 40.0, 20.0))
+    answer(seen)
+    count = len(seen.told())
+    seen.page.evaluate("() => viewer.update({ ...viewer.data }, viewer.tell)")
+    assert len(seen.told()) == count
+
+
+def test_what_was_deleted_before_python_answered_is_not_handed_on_again(seen):
+    seen.put(0, (21.0, 26.0, 20.0))
+    by_mouse(seen, "Length", (20.0, 30.0, 20.0), (30.0, 30.0, 20.0))
+    gone = last_drawn(seen)["key"]
+    seen.press("Delete")
+    assert seen.told()[-1] == ["forgotten", gone]
+    by_mouse(seen, "Length", (20.0, 40.0, 20.0), (30.0, 40.0, 20.0))
+    assert [one["lesion"] for one in seen.told()[-1][1]] == ["M1"]
+    assert last_drawn(seen)["key"] != gone
+
+
 def test_what_python_kept_takes_the_place_of_what_was_drawn(seen):
     seen.press("m l l m")
     kept = drawn_line(last_drawn(seen)["lines"], key=last_drawn(seen)["key"], by="anna")
     update = "(kept) => viewer.update({ ...viewer.data, measurements: [kept] }, () => {})"
     seen.page.evaluate(update, kept)
-    assert seen.page.evaluate("() => viewer.measurementsOf(0).map((one) => one.by)") == ["anna"]
+    assert seen.page.evaluate("() => viewer.measuring.of(0).map((one) => one.by)") == ["anna"]
 
 
 def test_an_end_in_another_slice_or_plane_cannot_be_pulled(page):
@@ -715,7 +938,7 @@ def test_a_press_without_a_drag_is_no_line_and_escape_drops_one(seen):
     seen.page.mouse.click(*seen.on_screen(0, (30.0, 30.0, 27.0)))
     seen.press("m l l Escape")
     assert seen.told() == []
-    assert seen.page.evaluate("() => viewer.draft") is None
+    assert seen.page.evaluate("() => viewer.measuring.draft") is None
     assert seen.state()["tool"] == "point"
 
 

@@ -97,6 +97,27 @@ def test_a_slab_holds_the_voxels_in_whole_hu(cache):
     assert cache.slab("0" * 64, 0) is None
 
 
+def test_slabs_are_numbered_from_the_lowest_and_as_large_as_the_grid_says(cache):
+    hu = np.random.default_rng(4).integers(-1000, 1000, (7, 400, 700)).astype(np.float32)
+    volume = Volume(hu, (2.5, 0.7, 0.7))
+    cache.put(volume)
+    step = cache.grid(volume.sha256).slices_a_slab
+    assert step == 4  # 2 MiB hold 3.7 slices of 560,000 bytes
+    second = np.frombuffer(gzip.decompress(cache.slab(volume.sha256, 1)), "<i2")
+    np.testing.assert_array_equal(second.reshape(3, 400, 700), hu[step:])
+
+
+def test_a_grid_is_known_of_what_says_nothing_else(cache, tmp_path):
+    """The words about a scan are no part of its grid: damaged, they hide no image."""
+    volume = make_volume()
+    cache.put(volume)
+    disk = DiskCache(tmp_path, 10**7)
+    arrays = disk.get(volume.sha256)
+    del arrays["words"]
+    disk.put(volume.sha256, arrays)
+    assert cache.grid(volume.sha256).shape == (4, 5, 6)
+
+
 def test_what_an_older_version_kept_counts_as_absent(cache, tmp_path):
     DiskCache(tmp_path, 10**7).put("a" * 64, {"voxels": np.zeros((2, 2, 2))})
     assert cache.get("a" * 64) is None

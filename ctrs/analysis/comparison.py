@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ctrs.analysis.reclassification import CLASSES
-from ctrs.survival import Difference, Estimate, bootstrap_estimates, paired_differences
+from ctrs.survival import Difference, Estimate, measured_scores
 from ctrs.types import Cohort, Floats
 
 CTRS, RECIST, TVC = "CTRS", "RECIST", "TVC"
@@ -45,14 +45,15 @@ def compare(cohort: Cohort, auc_at: float | None = None) -> tuple[Compared, ...]
         auc_at: ``None``: Harrell's C; months: the AUC then.
 
     Raises:
-        TooFewPatients: As `ctrs.survival.paired_differences`.
+        TooFewPatients: As `ctrs.survival.measured_scores`.
     """
     table = comparable(cohort).table
     months, event = table["months"].to_numpy(dtype=float), table["event"].to_numpy(dtype=bool)
-    scores = readings(table)
-    measured = bootstrap_estimates(months, event, scores, auc_at=auc_at)
-    gains = paired_differences(months, event, scores, CTRS, auc_at=auc_at)
-    return tuple(Compared(name, measured[name], gains.get(name)) for name in scores)
+    found = measured_scores(months, event, readings(table), auc_at=auc_at)
+    return tuple(
+        Compared(name, found.estimate(name), None if name == CTRS else found.difference(CTRS, name))
+        for name in found.values
+    )
 
 
 def readings(table: pd.DataFrame) -> dict[str, Floats]:

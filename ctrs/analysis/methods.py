@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ctrs import NOTICE, __version__
 from ctrs.analysis.exploratory_cut import PERMUTATIONS, SMALLEST_SHARE
 from ctrs.analysis.selection import Selection
-from ctrs.survival import MIN_GROUP
-from ctrs.survival.bootstrap import REPLICATES
+from ctrs.survival import MIN_GROUP, MOST_DRAWN, REPLICATES
 
 _LANDMARK = "Time zero was the follow-up CT; who died or was lost before it was not counted."
 
 SURVIVAL = (
     "Overall survival was estimated by Kaplan-Meier with pointwise 95% confidence intervals on the"
     " log-log scale; groups were compared by the two-sided log-rank test unless one had fewer than"
-    f" {MIN_GROUP} patients. Risk groups are the two sides of the cut-off stored with the model."
+    f" {MIN_GROUP} patients."
 )
+BY_CUT_OFF = "Risk groups are the two sides of the cut-off stored with the model."
 TREATMENT_CLOCK = (
     "For illustration of guarantee-time bias only, survival was counted from the baseline CT."
 )
@@ -39,19 +41,19 @@ _CALIBRATION = (
     " (3 knots) of the complementary log-log of the predicted risk, and by Kaplan-Meier in tenths"
     " of the prediction; ICI is the mean absolute distance of the smoothed curve from the diagonal."
 )
-AUC = (
+_AUC = (
     "Cumulative/dynamic AUC was estimated with inverse probability of censoring weights; 95%"
-    f" intervals are percentiles of {REPLICATES:,} bootstrap replicates."
+    " intervals are {intervals}."
 )
 DECISION = (
     "Net benefit at 12 months was estimated over all thresholds of the predicted risk of death,"
     " with deaths among those acted on counted by Kaplan-Meier, and compared with acting on"
     " everybody and on nobody."
 )
-COMPARISON = (
+_COMPARISON = (
     "CTRS, RECIST 1.1 class and tumour volume change were compared on the same patients from the"
-    " same landmark: Harrell's C-index and the cumulative/dynamic AUC at 12 months, with 95%"
-    f" percentile intervals of the paired differences from {REPLICATES:,} bootstrap replicates."
+    " same landmark: Harrell's C-index and the cumulative/dynamic AUC at 12 months; 95% intervals,"
+    " of the paired differences too, are {intervals}."
 )
 RECLASSIFICATION = (
     "Patients were cross-classified by RECIST 1.1 class and risk group; observed survival at 12"
@@ -66,6 +68,29 @@ PLACEMENT = (
     "The predicted curve is the mean of the model's members with its 90% interval; it is shown over"
     " the Kaplan-Meier estimate (95% log-log band) of patients of a reference cohort."
 )
+
+
+def by_characteristics(groups: Mapping[str, str]) -> str:
+    """The sentence for groups of the reader's choice: name to what they have in common."""
+    listed = "; ".join(f"“{name}” ({words})" for name, words in groups.items())
+    return f"Groups were formed by characteristics of the patients: {listed}."
+
+
+def intervals(n_patients: int) -> str:
+    """How intervals of a C-index or AUC of so many patients are made."""
+    if n_patients <= MOST_DRAWN:
+        return f"percentiles of {REPLICATES:,} bootstrap replicates"
+    return "from the infinitesimal jackknife"
+
+
+def auc(n_patients: int) -> str:
+    """The sentence for the AUC of so many patients over time."""
+    return _AUC.format(intervals=intervals(n_patients))
+
+
+def comparison(n_patients: int) -> str:
+    """The sentence for the comparison of the three readings of so many patients."""
+    return _COMPARISON.format(intervals=intervals(n_patients))
 
 
 def calibration(at: float) -> str:

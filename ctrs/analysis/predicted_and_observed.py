@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ctrs.analysis.selection import levels
 from ctrs.survival import MIN_GROUP, kaplan_meier, levels_of, survival_at
 from ctrs.types import Cohort, SurvivalAt
 
@@ -36,8 +35,9 @@ def predicted_and_observed(
         column: Of the cohort's table, with the predicted P(alive ``at``).
     """
     found = []
-    for level in levels(cohort.table, factor):
-        own = Cohort(level, cohort.table[levels_of(cohort.table, factor) == level])
+    whose = levels_of(cohort.table, factor)
+    for level in whose.cat.categories:
+        own = Cohort(level, cohort.table[whose == level])
         enough = len(own.table) >= MIN_GROUP
         found.append(
             PredictedAndObserved(

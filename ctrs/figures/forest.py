@@ -26,13 +26,15 @@ def forest_figure(rows: Sequence[HazardRatio]) -> go.Figure:
     lines = _forest_lines(rows)
     axis_range = _forest_range(rows)
     figure = blank(height=150 + 26 * len(lines), left=10, right=10, top=40, bottom=110)
+    texts = _forest_texts(-1, ["", "<b>Patients / deaths</b>", "<b>HR (95% CI)</b>"])
     for y, line in enumerate(lines):
         if isinstance(line, HazardRatio):
             _add_forest_row(figure, line, y, axis_range)
+            texts += _forest_texts(y, _row_texts(line))
         else:
-            _add_forest_texts(figure, y, f"<b>{line[0]}</b>", "", line[1])
-    header = (f"<b>{text}</b>" for text in ("", "Patients / deaths", "HR (95% CI)"))
-    _add_forest_texts(figure, -1, *header)
+            texts += _forest_texts(y, [f"<b>{line[0]}</b>", "", line[1]])
+    # All at once: plotly goes through all the others whenever one is added.
+    figure.update_layout(annotations=[*figure.layout.annotations, *texts])
     figure.add_vline(x=1, line={"color": GREY, "width": 2})
     _add_directions(figure)
     shown = [t for t in _FOREST_TICKS if axis_range[0] <= t <= axis_range[1]]
@@ -101,13 +103,7 @@ def _forest_range(rows: Sequence[HazardRatio]) -> tuple[float, float]:
 def _add_forest_row(
     figure: go.Figure, row: HazardRatio, y: int, axis_range: tuple[float, float]
 ) -> None:
-    heading, _, level = row.label.rpartition(": ")
-    stable = heading != "" and level == "SD"
-    words = RECIST_WORDS.get(level, level).replace(">= ", "≥ ").replace(">=", "≥ ")
-    text = f"   {words}" if heading else words
-    texts = [text, f"{row.n_patients} / {row.n_events}", _estimate(row)]
-    if stable or not heading:
-        texts = [f"<b>{text}</b>" for text in texts]
+    heading, stable = _place(row)
     if stable:
         figure.add_shape(
             type="rect",
@@ -120,11 +116,25 @@ def _add_forest_row(
             line={"width": 0},
             layer="below",
         )
-    _add_forest_texts(figure, y, *texts)
     if not isfinite(row.hazard_ratio):
         return
     symbol = "square" if stable else "circle" if heading else "diamond"
     _add_interval(figure, row, y, axis_range, symbol, 5 if stable else 3)
+
+
+def _row_texts(row: HazardRatio) -> list[str]:
+    heading, stable = _place(row)
+    level = row.label.rpartition(": ")[2]
+    words = RECIST_WORDS.get(level, level).replace(">= ", "≥ ").replace(">=", "≥ ")
+    text = f"   {words}" if heading else words
+    texts = [text, f"{row.n_patients} / {row.n_events}", _estimate(row)]
+    return [f"<b>{text}</b>" for text in texts] if stable or not heading else texts
+
+
+def _place(row: HazardRatio) -> tuple[str, bool]:
+    """The heading that a row stands under, or ``""``; and whether it is that of stable disease."""
+    heading, _, level = row.label.rpartition(": ")
+    return heading, heading != "" and level == "SD"
 
 
 def _add_interval(
@@ -169,12 +179,14 @@ def _estimate(row: HazardRatio) -> str:
     return "no deaths" if row.n_events == 0 else "no estimate"
 
 
-def _add_forest_texts(figure: go.Figure, y: int, left: str, middle: str, right: str) -> None:
-    for x, anchor, text in ((0, "left", left), (0.39, "right", middle), (0.78, "left", right)):
-        if text:
-            figure.add_annotation(
-                text=text, xref="paper", x=x, y=y, xanchor=anchor, showarrow=False
-            )
+def _forest_texts(y: int, texts: Sequence[str]) -> list[dict[str, object]]:
+    """Annotations of one line: what, how many, and the estimate."""
+    columns = ((0, "left"), (0.39, "right"), (0.78, "left"))
+    return [
+        {"text": text, "xref": "paper", "x": x, "y": y, "xanchor": anchor, "showarrow": False}
+        for text, (x, anchor) in zip(texts, columns, strict=True)
+        if text
+    ]
 
 
 def _add_directions(figure: go.Figure) -> None:

@@ -16,7 +16,9 @@ from ctrs.ingest.series import read_stack
 from ctrs.ingest.series import read_volume as read_dicom_volume
 from ctrs.types import Inventory, Series, Volume
 
-__all__ = ["read_pair", "read_scan", "read_volume", "take_inventory"]
+__all__ = ["NAMES", "read_pair", "read_scan", "read_volume", "take_inventory"]
+
+NAMES = ("Baseline CT", "Follow-up CT")  # of the two scans of a pair, in this order
 
 
 def read_volume(series: Series, config: IntakeConfig) -> Volume:
@@ -29,6 +31,7 @@ def read_volume(series: Series, config: IntakeConfig) -> Volume:
     Whatever lies below -1024 HU, and padding, becomes -1024. Identical copies of slices are
     dropped, and slices of a tilted gantry are moved within their planes to where they were
     measured; both are noted in ``repairs``. Any other irregularity is refused, never mended.
+    Acquisitions that share a file (enhanced CT) are refused here; `read_scan` takes them apart.
 
     Raises:
         InputRejected: With the reason that the inventory gives for a series not accepted, or
@@ -79,9 +82,6 @@ def read_pair(
             chosen = list(alike(chosen[0], chosen[1], fit))
         first, second = pool.map(_read_named, NAMES, surveys, chosen, (config, config))
         return first, second
-
-
-NAMES = ("Baseline CT", "Follow-up CT")
 
 
 def _survey_named(name: str, path: Path, config: IntakeConfig, scratch: Path) -> Survey:

@@ -21,6 +21,11 @@ _HARMLESS_BYTES = 8 * 1024 * 1024
 _END_BYTES = 22 + 65_535  # the record that ends an archive, behind it a comment
 _ENTRY_BYTES = 512  # of the table of contents: 46, the name, times and rights
 _ZIP_MAGIC = b"PK\x03\x04"
+_OTHER_KINDS = {
+    b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "RAR", b"\x1f\x8b": "gzip", b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+}  # fmt: skip
+_TAR_AT, _TAR = 257, b"ustar"
 _PACK_AGAIN = "Pack the DICOM files into a plain zip without a password, or choose the folder."
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
@@ -31,6 +36,13 @@ def is_zip(path: Path) -> bool:
         return True
     with path.open("rb") as file:
         return file.read(4) == _ZIP_MAGIC
+
+
+def other_archive(head: bytes) -> str:
+    """What kind of archive that is not unpacked a file begins as; ``""`` for anything else."""
+    if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
+        return "tar"
+    return next((kind for magic, kind in _OTHER_KINDS.items() if head.startswith(magic)), "")
 
 
 def unpack(archive: Path, folder: Path, config: IntakeConfig) -> list[RejectedFile]:
@@ -146,8 +158,8 @@ def _unpack_entries(
     )
     written = 0
     damaged: list[RejectedFile] = []
-    for entry in (entry for entry in entries if not entry.is_dir()):
-        target = folder / entry.filename
+    for entry in (entry for entry in entries if not _inside(entry).endswith("/")):
+        target = folder / _inside(entry)
         try:
             written += _write(packed, entry, target, limit - written)
         except _DAMAGED:
@@ -158,12 +170,17 @@ def _unpack_entries(
     return damaged
 
 
+def _inside(entry: zipfile.ZipInfo) -> str:
+    """Where an entry wants to lie. Some packers write Windows' separators, against the standard."""
+    return entry.filename.replace("\\", "/")
+
+
 def _check_entry(entry: zipfile.ZipInfo) -> None:
-    name = entry.filename
+    name = _inside(entry)
     parts = PurePosixPath(name).parts
     if entry.flag_bits & 0x1:
         raise _unsafe("is encrypted")
-    if not parts or "\\" in name or PureWindowsPath(name).drive or name.startswith("/"):
+    if not parts or PureWindowsPath(name).drive or name.startswith("/"):
         raise _unsafe("has an entry with an absolute path")
     if ".." in parts:
         raise _unsafe("has an entry that leads outside its folder")

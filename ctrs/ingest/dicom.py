@@ -12,7 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -32,8 +32,9 @@ from pydicom.tag import BaseTag, Tag
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import CtrsError, InputRejected
+from ctrs.ingest.archive import other_archive
 from ctrs.ingest.geometry import Plane
-from ctrs.ingest.text import printable
+from ctrs.ingest.text import MODALITIES, PHOTOMETRIC, RESCALED, printable, term
 from ctrs.types import Floats, SeriesHeader
 
 # Values that break the rules are common and mostly harmless, and pydicom quotes them in its
@@ -108,6 +109,9 @@ _PIXEL_TAGS = _tags(
     "PixelData", "PixelRepresentation", "PlanarConfiguration", "Rows", "SamplesPerPixel",
 )  # fmt: skip
 
+_POSITION, _MOMENT = _tags("ImagePositionPatient", "AcquisitionDateTime")
+_DAY = 10  # characters of a moment that tell the day, with dots or without
+
 _EXPORT_AGAIN = "Export the whole series again from the archive, then try again."
 
 
@@ -119,8 +123,8 @@ class Image:
         plane: Where it lies; ``None`` if the file does not say.
         slope, intercept: Stored value to HU.
         padding: Stored values, from and to, that mean "nothing was measured here".
-        acquisition: Which turn of the scanner, and which moment of a repeated one; ``""`` where
-            the file does not say.
+        acquisition: Which turn of the scanner, which moment of a repeated one or of the heartbeat,
+            which stack of its file; ``""`` where the file does not say.
     """
 
     path: Path
@@ -159,6 +163,7 @@ class DicomFile:
     images: tuple[Image, ...]
     cut_short: str = ""  # how, where the file is shorter than its pixels
     plain: PlainPixels | None = None  # where they can be read without pydicom
+    raw: tuple[object, ...] = field(default=(), repr=False, compare=False)  # see `_raw`
 
     @property
     def can_be_decoded(self) -> bool:
@@ -167,7 +172,8 @@ class DicomFile:
     @property
     def compression(self) -> str:
         """The transfer syntax in words."""
-        return printable(uid.UID(self.transfer_syntax).name)
+        name = uid.UID(self.transfer_syntax).name  # of unknown ones: the text in the file
+        return name if name != self.transfer_syntax else "an unknown transfer syntax"
 
     @property
     def is_lossy(self) -> bool:
@@ -181,8 +187,12 @@ class DicomFile:
 # --- Headers --------------------------------------------------------------------------------
 
 
-def read_header(path: Path, config: IntakeConfig) -> DicomFile:
+def read_header(path: Path, config: IntakeConfig, like: DicomFile | None = None) -> DicomFile:
     """What one file says about itself; its pixels stay on disk.
+
+    Args:
+        like: A file read before. What both say in the same bytes is not worked out again: slices
+            of a series differ in little but their position.
 
     Raises:
         InputRejected: Not DICOM, damaged, or too large to be a CT image. ``what`` is a short
@@ -192,9 +202,33 @@ def read_header(path: Path, config: IntakeConfig) -> DicomFile:
         ds, end = _read(path, config, _HEADER_TAGS)
         if ds.file_meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage:
             raise _unreadable("a DICOM directory (DICOMDIR), not an image")
-        return replace(
-            _parse(path, ds, config), cut_short=_cut_short(path, ds), plain=_plain(path, ds, end)
-        )
+        raw = _raw(ds)  # before anything is converted
+        again = like is not None and raw and raw == like.raw
+        found = _moved(like, path, ds) if like and again else _parse(path, ds, config)
+        return replace(found, cut_short=_cut_short(path, ds), plain=_plain(path, ds, end), raw=raw)
+
+
+def _raw(ds: Dataset) -> tuple[object, ...]:
+    """All that was read but the position, as it is in the file; empty where there is more to it."""
+    tags = ds.keys()  # a loop over the dataset itself would convert each element
+    elements = [ds.get_item(tag) for tag in tags if tag != _POSITION]
+    if ds.get("NumberOfFrames") or any(element.VR == "SQ" for element in elements):
+        return ()
+    told = ((e.tag, e.VR, e.value[:_DAY] if e.tag == _MOMENT else e.value) for e in elements)
+    return (ds.file_meta.TransferSyntaxUID, ds.original_encoding, *told)
+
+
+def _moved(like: DicomFile, path: Path, ds: Dataset) -> DicomFile:
+    """The file, which says the same as another one but for its position."""
+    if not like.images:
+        return replace(like, path=path)
+    image, position = like.images[0], _numbers(ds.get("ImagePositionPatient"))
+    if image.plane and len(position) == 3:
+        x, y, z = position
+        plane: Plane | None = replace(image.plane, position=(x, y, z))
+    else:
+        plane = _plane(ds, ())
+    return replace(like, path=path, images=(replace(image, path=path, plane=plane),))
 
 
 @contextmanager
@@ -222,6 +256,8 @@ def _read(path: Path, config: IntakeConfig, tags: list[BaseTag] | None) -> tuple
         head = file.read(2048)
         # Old files start without preamble, with group 0002 or 0008 in either byte order.
         bare = head[128:132] != b"DICM"
+        if bare and (kind := other_archive(head)):
+            raise _unreadable(f"a {kind} archive; only zip archives are unpacked")
         if bare and head[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"):
             raise _unreadable("neither a DICOM file nor an image volume")
         if uid.DeflatedExplicitVRLittleEndian.encode() in head:
@@ -318,7 +354,7 @@ def _parse(path: Path, ds: Dataset, config: IntakeConfig) -> DicomFile:
         sop_class=str(ds.get("SOPClassUID") or ""),
         transfer_syntax=str(ds.file_meta.TransferSyntaxUID),
         image_type=tuple(printable(v).upper() for v in _values(ds.get("ImageType"))),
-        photometric=printable(ds.get("PhotometricInterpretation")),
+        photometric=term(ds.get("PhotometricInterpretation"), PHOTOMETRIC, ""),
         samples=int(ds.get("SamplesPerPixel") or 1),
         has_rescale=slope is not None,
         burned_in=str(ds.get("BurnedInAnnotation") or "").strip().upper() == "YES",
@@ -332,7 +368,7 @@ def _series_header(ds: Dataset, groups: Sequence[Dataset]) -> SeriesHeader:
     return SeriesHeader(
         series_uid=printable(ds.get("SeriesInstanceUID")) or _stand_in_uid(ds),
         study_uid=printable(ds.get("StudyInstanceUID")),
-        modality=printable(ds.get("Modality")),
+        modality=term(ds.get("Modality"), MODALITIES, "OT"),
         description=printable(ds.get("SeriesDescription")),
         acquired_on=_acquired_on(ds),
         kernel=printable("\\".join(str(v) for v in _values(kernel))),
@@ -391,7 +427,7 @@ def _image(path: Path, ds: Dataset, frame: int) -> Image:
         intercept=0.0 if intercept is None else intercept,
         rescale_type="LUT"
         if "ModalityLUTSequence" in ds
-        else printable(_first(ds, groups, "RescaleType", transformation)).upper(),
+        else term(_first(ds, groups, "RescaleType", transformation), RESCALED, "other"),
         padding=_padding(ds),
         acquisition=_acquisition(ds, groups),
         shape=(int(ds.Rows), int(ds.Columns)),
@@ -404,7 +440,10 @@ def _acquisition(ds: Dataset, groups: Sequence[Dataset]) -> str:
     moment = _first(ds, groups, "TemporalPositionIndex", content) or ds.get(
         "TemporalPositionIdentifier"
     )
-    return "/".join(printable(part) for part in (number, moment) if part is not None)
+    # Enhanced CT has two more ways to put several volumes into one file.
+    beat = _first(ds, groups, "NominalPercentageOfCardiacPhase", "CardiacSynchronizationSequence")
+    parts = number, moment, beat, _first(ds, groups, "StackID", content)
+    return "/".join(printable(part) for part in parts if part is not None)
 
 
 def _plane(ds: Dataset, groups: Sequence[Dataset]) -> Plane | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,6 +95,7 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
     candidates: list[_Candidate] = []
     by_series: dict[str, list[DicomFile]] = {}
     data_files = _data_files(list(found))
+    last: DicomFile | None = None
     for file, name in found.items():
         if file in data_files:
             continue
@@ -102,7 +104,7 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
             # Many volumes would fill the memory; a lone one need not be read twice.
             candidates.append(judged if len(found) == 1 else replace(judged, volume=None))
         else:
-            _read_dicom(file, name, config, by_series, rejected)
+            last = _read_dicom(file, name, config, by_series, rejected, last) or last
     for members in by_series.values():
         images, foreign = split_foreign(members)
         slices, localizers = split_localizers(images)
@@ -117,7 +119,7 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
     series = (*ranked, *(c.series for c in refused))
     doubt = several_scans(ranked)
     inventory = Inventory(n_files, series, tuple(rejected), ranked[0] if ranked else None, doubt)
-    fault = SeveralScans(doubt, _NAME_ONE) if doubt else _why_nothing(refused, n_files)
+    fault = SeveralScans(doubt, _NAME_ONE) if doubt else _why_nothing(refused, rejected, n_files)
     volume = candidates[0].volume if len(candidates) == 1 else None
     stacks = {c.series.header.series_uid: c.stack for c in fit if c.stack}
     return Survey(inventory, fault, volume, _as_fit(fit, ranked), stacks)
@@ -201,17 +203,21 @@ def _read_dicom(
     config: IntakeConfig,
     by_series: dict[str, list[DicomFile]],
     rejected: list[RejectedFile],
-) -> None:
+    last: DicomFile | None,
+) -> DicomFile | None:
+    """File a DICOM file under its series, or among the rejected ones (``None``)."""
     try:
         if is_zip(file):
             raise InputRejected("an archive inside an archive inside; it is not unpacked", "")
-        found = read_header(file, config)
+        found = read_header(file, config, last)
     except InputRejected as reason:
         rejected.append(RejectedFile(name, reason.what))
     except OSError:
         rejected.append(RejectedFile(name, "cannot be opened"))
     else:
         by_series.setdefault(found.header.series_uid, []).append(found)
+        return found
+    return None
 
 
 # --- Judging --------------------------------------------------------------------------------
@@ -267,19 +273,24 @@ def _stray(file: DicomFile) -> str:
     return "a localizer" if file.header.modality == "CT" else file.header.modality
 
 
-def _promise(candidate: _Candidate) -> tuple[bool, int]:
+def _promise(candidate: _Candidate) -> tuple[bool, bool, int]:
     """How near a refused series was to being usable: its fault is the one worth telling."""
     is_ct = not isinstance(candidate.fault, NoCtFound)
-    return is_ct, candidate.n_images
+    return is_ct, candidate.series.header.modality == "CT", candidate.n_images
 
 
-def _why_nothing(refused: Sequence[_Candidate], n_files: int) -> InputRejected:
-    if refused and refused[0].fault and _promise(refused[0])[0]:
+def _why_nothing(
+    refused: Sequence[_Candidate], rejected: Sequence[RejectedFile], n_files: int
+) -> InputRejected:
+    if refused and refused[0].fault and any(_promise(refused[0])[:2]):
         return refused[0].fault
     kinds = sorted({c.series.header.modality or "unknown" for c in refused})
     also = f" (found: {', '.join(kinds)})" if kinds else ""
+    usual = Counter(file.reason for file in rejected).most_common(1)
+    why = "".join(f" The reason for {times} of them: {reason}." for reason, times in usual)
+    none_is = "The file is not" if n_files == 1 else f"None of the {n_files} files is"
     return NoCtFound(
-        f"None of the {n_files} files is a usable CT image{also}.",
+        f"{none_is} a usable CT image{also}.{why}",
         "Choose the folder of a chest CT series (files usually end in .dcm).",
     )
 
@@ -392,4 +403,4 @@ def _kernel_words(kernel: str) -> str:
     if not kernel:
         return "kernel not given"
     kind = sharpness(kernel)
-    return f"kernel {kernel}" if kind is Sharpness.UNKNOWN else f"{kind} kernel"
+    return "kernel of unknown sharpness" if kind is Sharpness.UNKNOWN else f"{kind} kernel"

@@ -63,9 +63,9 @@ def _check_copies(hu: Array, sample: Array, heights: Floats) -> None:
     if twins:
         first = twins[0]
         raise NotAVolume(
-            f"{len(twins)} slices repeat the pixels of their neighbour, the first between "
-            f"{heights[first]:.1f} and {heights[first + 1]:.1f} mm: a gap seems to have been "
-            "filled with copies.",
+            f"{len(twins)} of {len(hu)} slices repeat the pixels of their neighbour, the first "
+            f"between {heights[first]:.1f} and {heights[first + 1]:.1f} mm: a gap seems to "
+            "have been filled with copies.",
             _EXPORT_AGAIN,
         )
 
@@ -74,9 +74,9 @@ def _check_strangers(off: Floats, apart: Floats, heights: Floats) -> None:
     strange = np.flatnonzero(off > MAX_STRANGENESS * np.maximum(apart, _QUIET_HU))
     if strange.size:
         raise NotAVolume(
-            f"{strange.size} slices resemble neither of their neighbours, the first at "
-            f"{heights[strange[0] + 1]:.1f} mm: a slice is damaged, out of place or on another "
-            "scale.",
+            f"{strange.size} of {len(heights)} slices resemble neither of their neighbours, the "
+            f"first at {heights[strange[0] + 1]:.1f} mm: a slice is damaged, out of place or on "
+            "another scale.",
             _EXPORT_AGAIN,
         )
 
@@ -88,7 +88,7 @@ def _check_means(most_off: Floats, apart: Floats, heights: Floats) -> tuple[str,
     if means.size > FEW_MEANS * len(heights):
         return (f"{means.size} of {len(heights)} slices are interpolated between their neighbours",)
     raise NotAVolume(
-        f"{means.size} slices are the exact mean of their neighbours, the first at "
-        f"{heights[means[0] + 1]:.1f} mm: a gap seems to have been filled by interpolation.",
+        f"{means.size} of {len(heights)} slices are the exact mean of their neighbours, the first "
+        f"at {heights[means[0] + 1]:.1f} mm: a gap seems to have been filled by interpolation.",
         _EXPORT_AGAIN,
     )

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,6 +39,8 @@ from ctrs.types import Array, Triple, Volume
 
 # Material maps of multi-energy CT come as CT images whose values are no CT numbers.
 _HU_TYPES = {"", "HU", "US", "HU_MOD"}
+# Both are allowed of CT: they say which end is shown white, not what the values are.
+_GREY = ("MONOCHROME2", "MONOCHROME1")
 _MAX_LOCALIZERS = 2
 # Decoders and arithmetic let go of Python's lock; more threads than cores only fight for it.
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -112,16 +114,30 @@ def split_acquisitions(files: Sequence[DicomFile], fault: InputRejected) -> list
     """
     parts: dict[str, list[DicomFile]] = {}
     for file in files:
-        turns = {image.acquisition for image in file.images if image.plane}
-        if not isinstance(fault, NotAVolume) or len(turns) != 1 or turns == {""}:
+        turns = _by_turn(file)
+        if not isinstance(fault, NotAVolume) or "" in turns or not turns:
             return []
-        parts.setdefault(turns.pop(), []).append(file)
+        for turn, images in turns.items():
+            parts.setdefault(turn, []).append(replace(file, images=tuple(images)))
     try:
         _check_one_origin(files)
     except InputRejected:
         return []
-    found = [parts[turn] for turn in sorted(parts)]
+    found = [parts[turn] for turn in sorted(parts, key=_in_numbers)]
     return [] if isinstance(fault, MissingSlices) and not _overlap(found) else found
+
+
+def _by_turn(file: DicomFile) -> dict[str, list[Image]]:
+    """The images of a file by their acquisition; the frames of enhanced CT may be of several."""
+    turns: dict[str, list[Image]] = {}
+    for image in file.images:
+        turns.setdefault(image.acquisition, []).append(image)
+    return turns
+
+
+def _in_numbers(turn: str) -> list[tuple[int, str]]:
+    """Sorts 2 before 10."""
+    return [(len(part), part) for part in turn.split("/")]
 
 
 def _overlap(parts: Sequence[Sequence[DicomFile]]) -> bool:
@@ -229,7 +245,7 @@ def _check_kind(file: DicomFile) -> None:
             f"A file of the series is cut short: {file.cut_short}.",
             "Export the whole series again.",
         )
-    if file.samples != 1 or file.photometric != "MONOCHROME2":
+    if file.samples != 1 or file.photometric not in _GREY:
         kind = file.photometric or "of no named kind"
         raise NoCtFound(f"The images are {kind}; MONOCHROME2 is expected of CT.", _CHOOSE_CT)
     if file.is_localizer:
@@ -333,7 +349,7 @@ def _height(image: Image) -> float:
 def _repairs(found: Stack) -> tuple[str, ...]:
     repairs = []
     if twins := len(found.layout.duplicates):
-        repairs.append(f"{twins} identical copies of slices dropped")
+        repairs.append(f"identical copies of slices dropped: {twins}")
     if tilt := found.layout.tilt_deg:
         repairs.append(
             f"gantry tilt of {tilt:.1f}° undone: each slice moved to its true place, "
@@ -366,8 +382,11 @@ def _place(stored: Stored, image: Image, out: Array, shift: tuple[float, float] 
 
 def _to_hu(stored: Stored, image: Image, out: Array) -> None:
     """Fill ``out`` with HU: rescaled, and air where nothing was measured."""
-    np.multiply(stored, np.float32(image.slope), out=out)
-    out += np.float32(image.intercept)
+    if image.slope == 1:  # once through the memory less
+        np.add(stored, np.float32(image.intercept), out=out)
+    else:
+        np.multiply(stored, np.float32(image.slope), out=out)
+        out += np.float32(image.intercept)
     if image.padding is not None and _padding_shows(image):
         low, high = image.padding
         out[touching_border((stored >= low) & (stored <= high))] = AIR_HU

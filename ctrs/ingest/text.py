@@ -22,11 +22,35 @@ _KERNEL = re.compile(r"[a-z]{1,2}\d{2}[a-z]?")
 _PART = re.compile(r"[A-Za-zÀ-ÿ]+[0-9]*[A-Za-z]?|\d+(?:[.,]\d+)?(?:[A-Za-z]+)?|\S")
 
 
+# Defined terms; of any other word nobody knows whether it is a name, or markup.
+MODALITIES = frozenset((  # DICOM PS3.3 C.7.3.1.1.1, without the rarest
+    "AU", "BDUS", "BI", "BMD", "CR", "CT", "CTPROTOCOL", "DG", "DOC", "DX", "ECG", "EPS", "ES",
+    "FID", "GM", "HD", "IO", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP", "OT", "PLAN", "PR", "PT",
+    "PX", "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTRECORD", "RTSTRUCT", "RWV",
+    "SC", "SEG", "SM", "SMR", "SR", "TG", "US", "XA", "XC",
+))  # fmt: skip
+PHOTOMETRIC = frozenset((  # C.7.6.3.1.2
+    "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "HSV", "ARGB", "CMYK", "YBR_FULL",
+    "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT", "XYB",
+))  # fmt: skip
+RESCALED = frozenset((  # C.11.1.1.2
+    "ED", "EDW", "HU", "HU_MOD", "MGML", "OD", "PCT", "US", "Z_EFF",
+))  # fmt: skip
+
+
+def term(text: object, known: frozenset[str], other: str) -> str:
+    """The text in capitals where it is a known term, ``""`` for nothing, else ``other``."""
+    word = printable(text).upper()
+    return word if word in known or not word else other
+
+
 def printable(text: object, limit: int = 64) -> str:
     """The text without control characters, at most ``limit`` characters, ``""`` for ``None``."""
     if text is None:
         return ""
-    kept = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in str(text)[:4096])
+    kept = str(text)[:4096]
+    if not kept.isprintable():  # nearly all are, and looking at each character takes long
+        kept = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in kept)
     return " ".join(kept.split())[:limit]
 
 

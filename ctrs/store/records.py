@@ -14,6 +14,7 @@ from ctrs.types import (
     Finding,
     Outcome,
     Patient,
+    PatientGroup,
     PredictedCurve,
     Recist,
     Response,
@@ -193,6 +194,23 @@ def measurement_row(patient: str, pair_key: str, drawn: Measurement) -> Row:
         "node": drawn.node,
         "made_by": drawn.made_by,
     }
+
+
+def group_row(cohort: str, group: PatientGroup) -> Row:
+    youngest, oldest = group.ages or (None, None)
+    return {
+        "cohort": cohort,
+        "name": group.name,
+        "wanted": [(factor, list(levels)) for factor, levels in group.wanted.items()],
+        "youngest": youngest,
+        "oldest": oldest,
+    }
+
+
+def to_group(row: Row) -> PatientGroup:
+    ages = None if row["youngest"] is None else (row["youngest"], row["oldest"])
+    wanted = {factor: tuple(levels) for factor, levels in row["wanted"].items()}
+    return PatientGroup(row["name"], wanted, ages)
 
 
 def to_patient(row: Row) -> Patient:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Self, TypeVar
 import duckdb
 import pandas as pd
 
-from ctrs.errors import StoreUnusable
+from ctrs.errors import InputRejected, StoreUnusable
 from ctrs.measurement import Measurement
 from ctrs.store import queries, records
 from ctrs.store.database import Connection, connect, migrate
@@ -20,9 +21,20 @@ from ctrs.store.records import CohortCounts, ImportedCounts, Provenance, Row, Sc
 from ctrs.store.survival import Members, compare
 from ctrs.store.writing import actor, forget, introduce, note, replace
 from ctrs.survival import GroupComparison
-from ctrs.types import UNKNOWN, Finding, Interval, Outcome, Patient, Response, ResponseScore, Triple
+from ctrs.types import (
+    UNKNOWN,
+    Finding,
+    Interval,
+    Outcome,
+    Patient,
+    PatientGroup,
+    Response,
+    ResponseScore,
+    Triple,
+)
 
 Item = TypeVar("Item")
+_states = count()  # of all stores together: no two of them share one
 
 
 class Store:
@@ -43,6 +55,7 @@ class Store:
     def __init__(self, path: Path | None = None) -> None:
         self._db = connect(path)
         self._writing = Lock()
+        self._state = next(_states)
         try:
             migrate(self._db)
         except BaseException:
@@ -63,6 +76,14 @@ class Store:
     def close(self) -> None:
         """Let the file go, so that another process may open it."""
         self._db.close()
+
+    @property
+    def state(self) -> int:
+        """Another number after each write, here or in any store: until then what was read holds.
+
+        Ask for it before reading. Nobody else writes into the file while this store is open.
+        """
+        return self._state
 
     # --- Patients and scans -----------------------------------------------------------------
 
@@ -266,6 +287,43 @@ class Store:
         )
         return tuple(row["offset_mm"]) if row else None
 
+    # --- Groups of patients -----------------------------------------------------------------
+
+    def save_group(self, cohort: str, group: PatientGroup) -> None:
+        """Keep what the patients of a group have in common, for this cohort.
+
+        Raises:
+            InputRejected: The cohort has a group of that name.
+        """
+        with self._transaction() as cursor:
+            _require_free(cursor, cohort, group.name)
+            replace(cursor, "patient_groups", [records.group_row(cohort, group)])
+
+    def groups(self, cohort: str) -> list[PatientGroup]:
+        """The groups that were saved for this cohort, by name."""
+        rows = self._rows("SELECT * FROM patient_groups WHERE cohort = ? ORDER BY name", cohort)
+        return [records.to_group(row) for row in rows]
+
+    def rename_group(self, cohort: str, name: str, new_name: str) -> None:
+        """Give a group another name; one that is not there stays so.
+
+        Raises:
+            InputRejected: The cohort has a group of the new name.
+        """
+        with self._transaction() as cursor:
+            _require_free(cursor, cohort, new_name)
+            cursor.execute(
+                "UPDATE patient_groups SET name = ? WHERE cohort = ? AND name = ?",
+                [new_name, cohort, name],
+            )
+
+    def delete_group(self, cohort: str, name: str) -> None:
+        """Remove a group; its patients stay."""
+        with self._transaction() as cursor:
+            cursor.execute(
+                "DELETE FROM patient_groups WHERE cohort = ? AND name = ?", [cohort, name]
+            )
+
     # --- Tables -----------------------------------------------------------------------------
 
     def worklist(self, cohort: str | None = None, model_version: str | None = None) -> pd.DataFrame:
@@ -452,7 +510,8 @@ class Store:
                 "SELECT count(*) FROM patients WHERE cohort = ?", [cohort]
             ).fetchall()
             scans = forget(cursor, queries.THIS_COHORT, cohort)
-            cursor.execute("DELETE FROM imports WHERE cohort = ?", [cohort])
+            for table in ("imports", "patient_groups"):
+                cursor.execute(f"DELETE FROM {table} WHERE cohort = ?", [cohort])
             words = f"{cohort}: {counted[0][0]} patients, {len(scans)} scans"
             note(cursor, "delete cohort", None, words)
         return scans
@@ -475,6 +534,7 @@ class Store:
                 cursor.rollback()
                 raise
             cursor.commit()
+            self._state = next(_states)
 
     def _rows(self, query: str, *parameters: object) -> list[Row]:
         with self._reading() as cursor:
@@ -491,6 +551,14 @@ class Store:
 def _fetch(cursor: Connection) -> list[Row]:
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _require_free(cursor: Connection, cohort: str, name: str) -> None:
+    taken = "SELECT 1 FROM patient_groups WHERE cohort = ? AND name = ?"
+    if cursor.execute(taken, [cohort, name]).fetchall():
+        raise InputRejected(
+            "This cohort has a group of that name.", "Choose another name, or remove that group."
+        )
 
 
 def _as_rows(

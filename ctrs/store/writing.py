@@ -25,11 +25,12 @@ _KEYS: Final = {
     "outcomes": ("patient",),
     "readings": ("patient",),
     "imports": ("cohort",),
+    "patient_groups": ("cohort", "name"),
     "measurements": ("measurement",),
     "links": ("patient", "pair_key"),
 }
 _STAMPS: Final = {"pairs": "saved_at", "refusals": "refused_at", "scores": "scored_at",
-                  "imports": "imported_at", "measurements": "made_at",
+                  "imports": "imported_at", "patient_groups": "saved_at", "measurements": "made_at",
                   "links": "made_at"}  # fmt: skip
 # Table: (its column, the table that must hold the same value, what a person calls it).
 _PARENTS: Final = {

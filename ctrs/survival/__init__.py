@@ -1,10 +1,19 @@
 """Survival statistics: follow-up in, curves, tests and measures of a score out.
 
-Thin, typed faces on lifelines and torchsurv, held against R (``survival`` 3.5-3). One idea a
+Thin, typed faces on lifelines, held against R (``survival`` 3.5-3). One idea a
 file. Wherever a score or probability goes in, higher = lives longer.
 """
 
-from ctrs.survival.bootstrap import Difference, Estimate, bootstrap_estimates, paired_differences
+from ctrs.survival.bootstrap import (
+    MOST_DRAWN,
+    REPLICATES,
+    Difference,
+    Estimate,
+    Measured,
+    bootstrap_estimates,
+    measured_scores,
+    paired_differences,
+)
 from ctrs.survival.calibration import Calibration, CalibrationBin, calibration_at
 from ctrs.survival.checks import MIN_GROUP
 from ctrs.survival.cox import CoxModel, CoxRow, cox_each, cox_model, cox_score, cox_terms
@@ -17,7 +26,7 @@ from ctrs.survival.hazard_ratios import (
     PER,
     SPLIT_AGE,
     SUBGROUPS,
-    adjusted_proportionality,
+    adjusted_hazard_ratio,
     hazard_ratio,
     levels_of,
     ordered_levels,
@@ -46,7 +55,9 @@ __all__ = [
     "MIN_GROUP",
     "MIN_SUBGROUP",
     "MIN_TUMOUR_ML",
+    "MOST_DRAWN",
     "PER",
+    "REPLICATES",
     "SPLIT_AGE",
     "SUBGROUPS",
     "Calibration",
@@ -58,11 +69,12 @@ __all__ = [
     "Estimate",
     "GroupComparison",
     "Landmark",
+    "Measured",
     "PairOfGroups",
     "ProportionalityTest",
     "RestrictedMean",
     "Steps",
-    "adjusted_proportionality",
+    "adjusted_hazard_ratio",
     "at_risk",
     "auc_at",
     "bootstrap_estimates",
@@ -84,6 +96,7 @@ __all__ = [
     "levels_of",
     "log_rank",
     "log_rank_of_sums",
+    "measured_scores",
     "ordered_levels",
     "paired_differences",
     "pairwise_log_rank",

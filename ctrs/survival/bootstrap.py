@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 
 from ctrs.errors import InputRejected
 from ctrs.survival.censoring import staying
 from ctrs.survival.checks import outcomes, require
+from ctrs.survival.influence import auc_influence, concordance_influence
 from ctrs.types import Floats, Mask
 
 REPLICATES = 2000
+MOST_DRAWN = 2500  # patients; a replicate takes steps with their square
 MAX_UNDEFINED = 0.05  # share of replicates without a pair, or without a death by the time
-_AT_ONCE = 250  # replicates; keeps the working arrays of 5,000 patients below 100 MB
+_AT_ONCE = 250  # replicates; keeps the working arrays below 20 MB
+_PARTS = 8  # of the deaths by time: the early ones' pairs only are with nearly everybody
 
-Counts = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.float32]  # whole numbers, as the matrix products need them
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,46 @@ class Difference:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A C-index or AUC with its 95 % percentile interval over bootstrap replicates."""
+    """A C-index or AUC with its 95 % interval."""
 
     estimate: float
     lower: float
     upper: float
     n_patients: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores measured on the same patients, and how far each depends on who they are.
+
+    Attributes:
+        values: C-index or AUC of each score.
+        spread: Of each score its values on the replicates, shape ``(replicates,)``, or, if not
+            ``drawn``, the influence of each patient, shape ``(n_patients,)``. The difference of
+            two scores' is that of their difference.
+    """
+
+    values: dict[str, float]
+    spread: dict[str, Floats]
+    drawn: bool
+    n_patients: int
+
+    def estimate(self, name: str) -> Estimate:
+        """One score with its interval."""
+        value = self.values[name]
+        return Estimate(value, *self._interval(value, self.spread[name]), self.n_patients)
+
+    def difference(self, reference: str, name: str) -> Difference:
+        """The reference minus another score, with its interval."""
+        first, second = self.values[reference], self.values[name]
+        lower, upper = self._interval(first - second, self.spread[reference] - self.spread[name])
+        return Difference(first - second, lower, upper, first, second, self.n_patients)
+
+    def _interval(self, value: float, spread: Floats) -> tuple[float, float]:
+        if self.drawn:
+            return _percentiles(spread)
+        lower, upper = norm.interval(0.95, value, np.sqrt((spread**2).sum()))
+        return float(lower), float(upper)
 
 
 def paired_differences(
@@ -58,41 +97,25 @@ def paired_differences(
     seed: int = 1,
     auc_at: float | None = None,
 ) -> dict[str, Difference]:
-    """How much better one score orders patients than each of the others, by paired bootstrap.
-
-    Each replicate draws the patients anew and measures all scores on the same draw.
+    """How much better one score orders patients than each of the others; as `measured_scores`.
 
     Args:
         scores: By name; higher = lives longer. A patient for whom one of them is missing is
             left out of all.
         reference: The score that the others are taken from.
-        auc_at: ``None``: Harrell's C, as `harrell_c`; a number of months: the AUC then, as
-            `ctrs.survival.auc_at`, with the weights of each replicate.
 
     Returns:
         By name of the other score; reference minus other.
 
     Raises:
         InputRejected: ``reference`` is no score, or as in `harrell_c`.
-        TooFewPatients: Nothing can be ordered, on all patients or in over 5 % of replicates.
-
-    Source:
-        Percentile interval: Efron & Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
     """
     if reference not in scores:
         raise InputRejected(
             f"There is no score “{reference}” among {len(scores)}.", "Name one of the scores."
         )
-    whole, drawn, n = _measured(months, event, scores, replicates, seed, auc_at)
-    found = {}
-    for name in scores:
-        if name != reference:
-            lower, upper = _interval(drawn[reference] - drawn[name])
-            estimate = whole[reference] - whole[name]
-            found[name] = Difference(
-                estimate, lower, upper, whole[reference], whole[name], n_patients=n
-            )
-    return found
+    measured = measured_scores(months, event, scores, replicates, seed, auc_at)
+    return {name: measured.difference(reference, name) for name in scores if name != reference}
 
 
 def bootstrap_estimates(
@@ -103,38 +126,88 @@ def bootstrap_estimates(
     seed: int = 1,
     auc_at: float | None = None,
 ) -> dict[str, Estimate]:
-    """Harrell's C (or the AUC at a time) of each score with its interval; as above otherwise."""
-    whole, drawn, n = _measured(months, event, scores, replicates, seed, auc_at)
-    return {name: Estimate(whole[name], *_interval(drawn[name]), n_patients=n) for name in scores}
+    """Harrell's C (or the AUC at a time) of each score with its interval; as `measured_scores`."""
+    measured = measured_scores(months, event, scores, replicates, seed, auc_at)
+    return {name: measured.estimate(name) for name in scores}
 
 
-def _measured(
+def measured_scores(
     months: npt.ArrayLike,
     event: npt.ArrayLike,
     scores: Mapping[str, npt.ArrayLike],
+    replicates: int = REPLICATES,
+    seed: int = 1,
+    auc_at: float | None = None,
+) -> Measured:
+    """Scores on the same patients, for intervals of each and of their differences.
+
+    Up to 2,500 patients by paired bootstrap: each replicate draws the patients anew and measures
+    all scores on the same draw; intervals are percentiles. Of more by the infinitesimal
+    jackknife, which comes to the same for many patients and takes no replicates.
+
+    Args:
+        scores: By name; higher = lives longer. A patient for whom one of them is missing is
+            left out of all.
+        auc_at: ``None``: Harrell's C, as `harrell_c`; a number of months: the AUC then, as
+            `ctrs.survival.auc_at`, with the weights of each replicate.
+
+    Raises:
+        InputRejected: As `harrell_c`.
+        TooFewPatients: Nothing can be ordered, on all patients or (when an interval is asked
+            for) in over 5 % of replicates.
+
+    Source:
+        Percentile interval: Efron & Tibshirani, An Introduction to the Bootstrap (1993), ch. 13;
+        infinitesimal jackknife, ch. 21: same as R's ``concordance``.
+    """
+    times, died, columns = _complete(months, event, scores)
+    # Of one day deaths come first: everybody behind them outlived them.
+    order = np.lexsort([~died, times])
+    times, died = times[order], died[order]
+    sorted_scores = {n: column[order] for n, column in zip(scores, columns, strict=True)}
+    if drawn := len(times) <= MOST_DRAWN:
+        values, spread = _drawn(times, died, sorted_scores, replicates, seed, auc_at)
+    else:
+        values, spread = _influences(times, died, sorted_scores, auc_at)
+    require(
+        bool(np.isfinite(list(values.values())).all()) and len(times) > 0,
+        f"{len(times)} patients with {int(died.sum())} deaths give no pair to be ordered.",
+    )
+    return Measured(values, spread, drawn, len(times))
+
+
+def _influences(
+    months: Floats, event: Mask, scores: Mapping[str, Floats], auc_at: float | None
+) -> tuple[dict[str, float], dict[str, Floats]]:
+    found = {
+        name: concordance_influence(months, event, score)
+        if auc_at is None
+        else auc_influence(months, event, score, auc_at)
+        for name, score in scores.items()
+    }
+    return {n: one[0] for n, one in found.items()}, {n: one[1] for n, one in found.items()}
+
+
+def _drawn(
+    months: Floats,
+    event: Mask,
+    scores: Mapping[str, Floats],
     replicates: int,
     seed: int,
     auc_at: float | None,
-) -> tuple[dict[str, float], dict[str, Floats], int]:
-    """Each score on all patients, and on each replicate, shape ``(replicates,)``."""
-    times, died, columns = _complete(months, event, scores)
-    order = np.argsort(times, kind="stable")
-    times, died = times[order], died[order]
+) -> tuple[dict[str, float], dict[str, Floats]]:
+    """Each score on the patients as they are, and on each replicate."""
     pairs: _ConcordantPairs | _CaseControlPairs
     if auc_at is None:
-        pairs = _ConcordantPairs(times, died)
+        pairs = _ConcordantPairs(months, event)
     else:
-        pairs = _CaseControlPairs(times, died, auc_at)
-    draws = np.concatenate([np.ones((1, len(times)), int), _draws(len(times), replicates, seed)])
-    measured = {}
-    for name, column in zip(scores, columns, strict=True):
-        measured[name] = pairs.measure(column[order], draws)
-    whole = {name: float(values[0]) for name, values in measured.items()}
-    require(
-        bool(np.isfinite(list(whole.values())).all()) and len(times) > 0,
-        f"{len(times)} patients with {int(died.sum())} deaths give no pair to be ordered.",
+        pairs = _CaseControlPairs(months, event, auc_at)
+    draws = _draws(len(months), replicates, seed)
+    measured = {name: pairs.measure(score, draws) for name, score in scores.items()}
+    return (
+        {name: float(values[0]) for name, values in measured.items()},
+        {name: values[1:] for name, values in measured.items()},
     )
-    return whole, {name: values[1:] for name, values in measured.items()}, len(times)
 
 
 def _complete(
@@ -149,15 +222,18 @@ def _complete(
     return outcomes(times, died, *columns)
 
 
+@lru_cache(maxsize=1)  # a page asks several measures of the same patients
 def _draws(n: int, replicates: int, seed: int) -> Counts:
-    """How often each patient is in each replicate, shape ``(replicates, patients)``."""
-    random = np.random.default_rng(seed)
-    if n == 0:
-        return np.zeros((replicates, 0), int)
-    return random.multinomial(n, np.full(n, 1.0 / n), size=replicates)
+    """How often each patient is in each replicate, ``(1 + replicates, patients)``; first: once."""
+    chosen = np.random.default_rng(seed).integers(0, max(n, 1), (replicates, n), dtype=np.int32)
+    counts = np.ones((1 + replicates, n), np.float32)
+    for row, drawn in enumerate(chosen, start=1):
+        counts[row] = np.bincount(drawn, minlength=n)
+    counts.flags.writeable = False
+    return counts
 
 
-def _interval(values: Floats) -> tuple[float, float]:
+def _percentiles(values: Floats) -> tuple[float, float]:
     defined = values[np.isfinite(values)]
     require(
         len(defined) >= (1 - MAX_UNDEFINED) * len(values),
@@ -190,20 +266,32 @@ class _ConcordantPairs:
     """
 
     def __init__(self, months: Floats, event: Mask) -> None:
-        later = months[None, :] > months[:, None]
-        later |= (months[None, :] == months[:, None]) & ~event[None, :]
         self._dead = np.flatnonzero(event)
-        self._comparable = later[self._dead].astype(np.float32)
+        # Behind the deaths of a day stand those who outlived them.
+        days = np.searchsorted(months[self._dead], months[self._dead], "right")
+        self._outlived_from = self._dead[days - 1] + 1
 
     def measure(self, score: Floats, draws: Counts) -> Floats:
-        right = self._comparable * _agreement(score[self._dead], score)
-        return np.concatenate([self._of(right, some) for some in _chunks(draws)])
+        concordant = np.zeros(len(draws))
+        for part in np.array_split(np.arange(len(self._dead)), _PARTS):
+            if len(part):
+                concordant += self._concordant(score, draws, part)
+        return _ratio(concordant, self._pairs(draws))
 
-    def _of(self, right: npt.NDArray[np.float32], draws: Counts) -> Floats:
-        weights, dead = draws.astype(np.float32), draws[:, self._dead].astype(float)
-        concordant = (dead * (weights @ right.T)).sum(axis=1)
-        pairs = (dead * (weights @ self._comparable.T)).sum(axis=1)
-        return _ratio(concordant, pairs)
+    def _concordant(self, score: Floats, draws: Counts, part: npt.NDArray[np.int_]) -> Floats:
+        dead, start = self._dead[part], int(self._outlived_from[part[0]])
+        right = _agreement(score[dead], score[start:])
+        right *= np.arange(start, len(score)) >= self._outlived_from[part, None]
+        sums = [
+            np.einsum("rd,rd->r", some[:, dead], some[:, start:] @ right.T, dtype=float)
+            for some in _chunks(draws)
+        ]
+        return np.concatenate(sums)
+
+    def _pairs(self, draws: Counts) -> Floats:
+        total = np.cumsum(draws, axis=1)  # whole numbers, exact
+        outlived = total[:, -1:] - total[:, self._outlived_from - 1]
+        return np.einsum("rd,rd->r", draws[:, self._dead], outlived, dtype=float)
 
 
 class _CaseControlPairs:
@@ -212,8 +300,9 @@ class _CaseControlPairs:
     def __init__(self, months: Floats, event: Mask, at: float) -> None:
         self._case = np.flatnonzero(event & (months <= at))
         self._control = np.flatnonzero(months > at)
-        self._event = event
-        self._starts = np.flatnonzero(np.diff(months, prepend=-np.inf))  # of each distinct time
+        self._died = event[months <= at]
+        # Of each distinct time.
+        self._starts = np.flatnonzero(np.diff(months[months <= at], prepend=-np.inf))
         self._case_time = np.searchsorted(months[self._starts], months[self._case])
 
     def measure(self, score: Floats, draws: Counts) -> Floats:
@@ -221,17 +310,19 @@ class _CaseControlPairs:
         return np.concatenate([self._of(right, some) for some in _chunks(draws)])
 
     def _of(self, right: npt.NDArray[np.float32], draws: Counts) -> Floats:
-        controls = draws[:, self._control].astype(np.float32)
-        cases = draws[:, self._case] * self._weights(draws)
-        concordant = (cases * (controls @ right.T)).sum(axis=1)
-        return _ratio(concordant, cases.sum(axis=1) * controls.sum(axis=1, dtype=float))
+        controls = draws[:, self._control]
+        n_controls = controls.sum(axis=1, dtype=float)
+        cases = draws[:, self._case] * self._weights(draws, n_controls)
+        concordant = np.einsum("rc,rc->r", cases, controls @ right.T)
+        return _ratio(concordant, cases.sum(axis=1) * n_controls)
 
-    def _weights(self, draws: Counts) -> Floats:
+    def _weights(self, draws: Counts, n_controls: Floats) -> Floats:
         if len(self._starts) == 0:
             return np.ones((len(draws), 0))
-        died = np.add.reduceat(draws * self._event, self._starts, axis=1).astype(float)
-        lost = np.add.reduceat(draws * ~self._event, self._starts, axis=1).astype(float)
-        kept = staying(lost, died)[:, self._case_time]
+        early = draws[:, : len(self._died)]
+        died = np.add.reduceat(early * self._died, self._starts, axis=1, dtype=float)
+        lost = np.add.reduceat(early * ~self._died, self._starts, axis=1, dtype=float)
+        kept = staying(lost, died, n_controls[:, None])[:, self._case_time]
         # Without a control nobody may be left; the ratio is undefined then, whatever the weight.
         return 1.0 / np.where(kept > 0, kept, 1.0)
 

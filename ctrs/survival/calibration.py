@@ -10,8 +10,8 @@ import pandas as pd
 
 from ctrs.errors import TooFewPatients
 from ctrs.survival.checks import outcomes, require
-from ctrs.survival.cox import fit_cox
 from ctrs.survival.discrimination import check_probabilities
+from ctrs.survival.efron import breslow, fit_efron
 from ctrs.survival.kaplan_meier import kaplan_meier, survival_at
 from ctrs.types import Cohort, Floats
 
@@ -128,20 +128,17 @@ def _smoothed(
     """Survival at ``at`` by the flexible Cox model, for each probability in ``where``."""
     x, new = _complementary_log_log(probability), _complementary_log_log(where)
     basis, new_basis = _spline(x, x), _spline(new, x)
-    table = pd.DataFrame({"months": months, "event": event})
     if basis.shape[1] == 0:
         return np.full(len(where), _survival(months, event, at).observed)
-    # Centred and scaled: the same model, easier on Newton's method.
-    middle, spread = basis.mean(axis=0), basis.std(axis=0)
-    fit = fit_cox(pd.DataFrame((basis - middle) / spread), table)
+    fit = fit_efron(pd.DataFrame(basis), pd.DataFrame({"months": months, "event": event}))
     if fit is None:
         raise TooFewPatients(
             f"The {len(months)} patients allow no finite calibration curve.",
             "Choose a larger cohort, or an earlier time.",
         )
-    new_table = pd.DataFrame((new_basis - middle) / spread)
-    survival: Floats = fit.predict_survival_function(new_table, [at]).to_numpy(dtype=float)[0]
-    return survival
+    beta, middle = fit.log_hazards.to_numpy(dtype=float), basis.mean(axis=0)
+    baseline = breslow(np.exp((basis - middle) @ beta), months, event, at)
+    return np.exp(-baseline * np.exp((new_basis - middle) @ beta))
 
 
 def _complementary_log_log(survival: Floats) -> Floats:

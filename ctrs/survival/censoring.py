@@ -27,11 +27,14 @@ def still_followed(months: Floats, event: Mask, at: Floats) -> Floats:
     return np.concatenate([[1.0], kept])[row]
 
 
-def staying(lost: Floats, died: Floats) -> Floats:
-    """The same from counts per distinct time, shape ``(..., times)``, in order of time."""
-    gone = np.cumsum(lost + died, axis=-1) - (lost + died)
-    everyone = (lost + died).sum(axis=-1, keepdims=True)
-    could_be_lost = everyone - gone - died
+def staying(lost: Floats, died: Floats, longer: float | Floats = 0.0) -> Floats:
+    """The same from counts per distinct time, shape ``(..., times)``, in order of time.
+
+    Args:
+        longer: How many are followed past the last of these times, shape ``(..., 1)``.
+    """
+    left = np.cumsum((lost + died)[..., ::-1], axis=-1)[..., ::-1] + longer
+    could_be_lost = left - died
     share = np.divide(lost, could_be_lost, out=np.zeros_like(lost), where=could_be_lost > 0)
     kept: Floats = np.cumprod(1.0 - share, axis=-1)
     return kept

@@ -32,21 +32,51 @@ class PairsOfDeaths:
 def pairs_of_deaths(months: Floats, event: Mask, score: Floats) -> PairsOfDeaths:
     """Count each death's pairs, exactly, in ``n log n`` steps of whole arrays.
 
-    Patients stand in line, who was followed longest in front; deaths of one day share a place,
-    behind who was lost on it. A death's pairs are then all who stand in front of it.
+    A death's pairs are all who stand in front of it (`_line`).
     """
-    place = _ranks(-months) * np.int32(2) + event
+    found = _in_front(_line(months, event), _ranks(-score))[:, event]
+    return PairsOfDeaths(*found.astype(np.int64))
+
+
+def pairs_of_everybody(months: Floats, event: Mask, score: Floats) -> tuple[Floats, Floats]:
+    """In how many pairs each patient is, and in how many of them the lower score died first.
+
+    As the one who died first or as the one who outlived; a tie of the scores counts half.
+    """
+    place = _line(months, event)
+    first = _in_front(place, _ranks(-score)) * event
+    # The deaths behind each one: the line turned round, and of who stands there the dead only.
+    place, worth = place.max(initial=0) - place, _ranks(score)
+    behind = _in_front(place, worth)
+    behind[:, event] = _in_front(place[event], worth[event])
+    behind[:, ~event] -= _in_front(place[~event], worth[~event])
+    pairs, right, tied = (first + behind).astype(float)
+    return pairs, right + tied / 2
+
+
+def _line(months: Floats, event: Mask) -> Ranks:
+    """Places in line, 0 in front: who was followed longest.
+
+    Deaths of one day share a place, behind who was lost on it.
+    """
+    return _ranks(-months) * np.int32(2) + event
+
+
+def _in_front(place: Ranks, worth: Ranks) -> Ranks:
+    """For each one: how many have a lower place; of them a lower worth; of them the same worth.
+
+    Shape ``(3, patients)``.
+    """
     digits = int(place.max(initial=0)).bit_length()
     # How many stand in front of each place, whether somebody stands on it or not.
     ahead = np.zeros(2**digits + 1, dtype=np.int32)
     np.cumsum(np.bincount(place, minlength=2**digits), out=ahead[1:])
-    worth = _ranks(-score)
     # Of one worth, who stands further back comes first: nobody has an equal before him and ahead.
     order = np.argsort((worth.astype(np.int64) << digits + 1) - place)
     above, tied = np.empty_like(place), np.empty_like(place)
     above[order] = _lower_before(place[order], ahead, digits)
     tied[order] = _lower_in_block(place[order], worth[order])
-    return PairsOfDeaths(*(found[event].astype(np.int64) for found in (ahead[place], above, tied)))
+    return np.stack([ahead[place], above, tied])
 
 
 def _ranks(values: Floats) -> Ranks:

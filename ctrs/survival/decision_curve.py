@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ctrs.errors import InputRejected
 from ctrs.survival.checks import outcomes, require
 from ctrs.survival.discrimination import check_probabilities
-from ctrs.survival.kaplan_meier import kaplan_meier, survival_at
-from ctrs.types import Cohort, Floats, Mask
+from ctrs.survival.kaplan_meier import survival_of_parts
+from ctrs.types import Floats
 
 THRESHOLDS = tuple(float(share) for share in np.arange(1, 100) / 100)
 
@@ -68,15 +67,14 @@ def decision_curve(
     threshold = np.asarray(thresholds, dtype=float)
     if not ((threshold > 0) & (threshold < 1)).all():
         raise InputRejected("A threshold lies outside 0 to 1.", "Give risks such as 0.3.")
-    everybody = np.ones(len(times), bool)
     require(len(times) > 0, "No patient is left; at least 1 is needed.")
-    dead = _died_by(times, died, everybody, at)
-    require(np.isfinite(dead), f"Nobody is followed up to {at:g}.")
     price = threshold / (1 - threshold)
     # A risk of 0.3 written as 1 - 0.7 comes out a hair below.
     acted = [1 - probability >= risk - 1e-12 for risk in threshold]
-    share = np.array([chosen.mean() for chosen in acted])
-    deaths = np.array([_died_by(times, died, chosen, at) for chosen in acted])
+    everybody = np.ones(len(times), bool)
+    dead, *deaths_of_acted = 1 - survival_of_parts(times, died, [everybody, *acted], at)
+    require(np.isfinite(dead), f"Nobody is followed up to {at:g}.")
+    share, deaths = np.array([chosen.mean() for chosen in acted]), np.array(deaths_of_acted)
     return DecisionCurve(
         at=at,
         threshold=threshold,
@@ -86,11 +84,3 @@ def decision_curve(
         n_patients=len(times),
         n_events=int(died.sum()),
     )
-
-
-def _died_by(months: Floats, event: Mask, chosen: Mask, at: float) -> float:
-    """Share of the chosen that has died; 0 of nobody, NaN where it is not known."""
-    if not chosen.any():
-        return 0.0
-    cohort = Cohort("chosen", pd.DataFrame({"months": months[chosen], "event": event[chosen]}))
-    return 1 - survival_at(kaplan_meier(cohort), cohort, at).survival

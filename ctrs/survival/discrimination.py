@@ -6,10 +6,6 @@ patient: ``months`` of follow-up, ``event`` (True = died), and the score.
 
 from __future__ import annotations
 
-import warnings
-from types import ModuleType
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
@@ -18,10 +14,6 @@ from ctrs.survival.censoring import inverse_weights
 from ctrs.survival.checks import follow_up, outcomes, require
 from ctrs.survival.comparable_pairs import pairs_of_deaths
 from ctrs.types import Cohort, Floats, Mask
-
-if TYPE_CHECKING:
-    from torchsurv.metrics.auc import Auc
-    from torchsurv.metrics.brier_score import BrierScore
 
 
 def concordance(cohort: Cohort, column: str = "survival_12m") -> float:
@@ -103,21 +95,23 @@ def auc_at(months: npt.ArrayLike, event: npt.ArrayLike, score: npt.ArrayLike, at
         ``cumulative_dynamic_auc`` with the weights from the same patients.
     """
     times, died, (value,) = outcomes(months, event, score)
-    _require_cases_and_controls(times, died, at)
-    weights, weight_at = _weights(times, died, at)
-    torch, auc, _ = _torchsurv()
-    # Ranks: the same order, and torchsurv takes scores closer than 1e-8 for tied.
-    risk = -np.unique(value, return_inverse=True)[1].astype(float)
-    now, past, known = _coded(times, died, at)
-    found = auc(
-        torch.from_numpy(risk),
-        torch.from_numpy(known),
-        torch.from_numpy(past),
-        weight=torch.from_numpy(weights),
-        new_time=torch.from_numpy(now),
-        weight_new_time=torch.from_numpy(weight_at),
-    )
-    return float(found[0])
+    case, control = died & (times <= at), times > at
+    _require_cases_and_controls(len(times), int(case.sum()), int(control.sum()), at)
+    weights = inverse_weights(times, died, times[case])
+    return float(weights @ share_above(value[case], value[control]) / weights.sum())
+
+
+def share_above(values: Floats, others: Floats, weights: Floats | None = None) -> Floats:
+    """For each of ``values`` the share of the others that are higher; those as high count half.
+
+    Args:
+        weights: Of the others; ``None``: each counts 1.
+    """
+    order = np.argsort(others)
+    below = np.append(0.0, np.cumsum(np.ones(len(others)) if weights is None else weights[order]))
+    low, high = (below[np.searchsorted(others[order], values, side)] for side in ("left", "right"))
+    share: Floats = 1 - (low + high) / 2 / below[-1]
+    return share
 
 
 def brier_at(
@@ -139,18 +133,12 @@ def brier_at(
     times, died, (probability,) = outcomes(months, event, survival_probability)
     check_probabilities(probability)
     require(len(times) > 1, f"A mean error needs 2 patients or more; found: {len(times)}.")
-    weights, weight_at = _weights(times, died, at)
-    torch, _, brier = _torchsurv()
-    now, past, known = _coded(times, died, at)
-    found = brier(
-        torch.from_numpy(probability)[:, None],
-        torch.from_numpy(known),
-        torch.from_numpy(past),
-        new_time=torch.from_numpy(now),
-        weight=torch.from_numpy(weights),
-        weight_new_time=torch.from_numpy(weight_at),
-    )
-    return float(found[0])
+    dead, alive = died & (times <= at), times > at
+    weights_dead = inverse_weights(times, died, times[dead])
+    weight_alive = inverse_weights(times, died, np.array([at], dtype=float))
+    errors = weights_dead @ probability[dead] ** 2
+    errors += weight_alive[0] * ((1 - probability[alive]) ** 2).sum()
+    return float(errors / len(times))
 
 
 def check_probabilities(probability: Floats) -> None:
@@ -161,35 +149,6 @@ def check_probabilities(probability: Floats) -> None:
             f"{wrong} of {len(probability)} probabilities lie outside 0 to 1.",
             "Give the predicted probability of being alive, not a percentage.",
         )
-
-
-def _weights(months: Floats, event: Mask, at: float) -> tuple[Floats, Floats]:
-    """Of each patient's own time and of ``at``. torchsurv needs both; left out, it takes 1."""
-    weights = np.zeros(len(months))  # only deaths by `at` are weighed by their own time
-    dead = event & (months <= at)
-    weights[dead] = inverse_weights(months, event, months[dead])
-    return weights, inverse_weights(months, event, np.array([at], dtype=float))
-
-
-def _torchsurv() -> tuple[ModuleType, Auc, BrierScore]:
-    """Takes seconds to import, which a page without these figures need not wait for."""
-    with warnings.catch_warnings():
-        # torchsurv 0.2.0 compiles its losses on import, in a way that torch 2.13 deprecates.
-        warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", DeprecationWarning)
-        import torch
-        from torchsurv.metrics.auc import Auc
-        from torchsurv.metrics.brier_score import BrierScore
-    return torch, Auc(), BrierScore()
-
-
-def _coded(months: Floats, event: Mask, at: float) -> tuple[Floats, Floats, Mask]:
-    """``at`` as 1, follow-up as 1 (up to ``at``) or 2 (past it), and whose outcome is known.
-
-    torchsurv rounds times to 32 bits but not ``at``: a death on the very day fell behind it.
-    It also refuses patients without a death; whether one died later changes nothing here.
-    """
-    past = months > at
-    return np.array([1.0]), np.where(past, 2.0, 1.0), event | past
 
 
 def _require_pair(months: Floats, event: Mask, where: str) -> None:
@@ -203,10 +162,9 @@ def _require_pair(months: Floats, event: Mask, where: str) -> None:
     )
 
 
-def _require_cases_and_controls(months: Floats, event: Mask, at: float) -> None:
-    dead, alive = int((event & (months <= at)).sum()), int((months > at).sum())
+def _require_cases_and_controls(n: int, dead: int, alive: int, at: float) -> None:
     require(
         dead > 0 and alive > 0,
-        f"{dead} of {len(months)} patients have died by {at:g} and {alive} are followed past it;"
+        f"{dead} of {n} patients have died by {at:g} and {alive} are followed past it;"
         " at least 1 of each is needed.",
     )

@@ -42,7 +42,7 @@ def fit_efron(covariates: pd.DataFrame, table: pd.DataFrame) -> EfronFit | None:
     scale = x.std(axis=0)
     if (np.ptp(x, axis=0) == 0).any():
         return None
-    likelihood = _Likelihood((x - x.mean(axis=0)) / scale, *follow_up(table))
+    likelihood = EfronLikelihood((x - x.mean(axis=0)) / scale, *follow_up(table))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of a step too far
         found = _maximum(likelihood, x.shape[1])
     if found is None:
@@ -58,7 +58,23 @@ def fit_efron(covariates: pd.DataFrame, table: pd.DataFrame) -> EfronFit | None:
     )
 
 
-def _maximum(likelihood: _Likelihood, p: int) -> tuple[Floats, Floats, float] | None:
+def breslow(hazards: Floats, months: Floats, event: Mask, at: float) -> float:
+    """Cumulative hazard up to ``at`` of somebody with hazard 1; deaths at ``at`` have happened.
+
+    Args:
+        hazards: Of each patient by a fitted model, shape ``(patients,)``.
+
+    Source:
+        Breslow, J. R. Stat. Soc. B 34 (1972) 216-217; same as R's
+        ``basehaz(fit, centered = FALSE)`` of a fit with ``ties = "breslow"``.
+    """
+    order = np.argsort(months, kind="stable")
+    at_risk = np.cumsum(hazards[order][::-1])[::-1]
+    died = months[event & (months <= at)]
+    return float((1 / at_risk[np.searchsorted(months[order], died, "left")]).sum())
+
+
+def _maximum(likelihood: EfronLikelihood, p: int) -> tuple[Floats, Floats, float] | None:
     """Where the likelihood is highest, the standard errors, and how high it is there."""
     beta = np.zeros(p)
     value, gradient, information = likelihood.at(beta)
@@ -82,45 +98,96 @@ def _maximum(likelihood: _Likelihood, p: int) -> tuple[Floats, Floats, float] | 
     return None
 
 
-class _Likelihood:
-    """Efron's partial likelihood of one set of patients, longest followed first.
+class EfronLikelihood:
+    """Efron's partial likelihood of one set of patients, day of death by day of death.
 
     Of ``d`` deaths on one day the k-th (from 0) is expected among those at risk, each of the
-    ``d`` counting ``1 - k/d``.
+    ``d`` counting ``1 - k/d``. What is at risk is added up by day first: in a large cohort many
+    die on each.
+
+    Args:
+        x: Covariates, shape ``(patients, p)``.
+        event: One at least.
+
+    Attributes:
+        days: Of a death, latest first, shape ``(days,)``.
     """
 
     def __init__(self, x: Floats, months: Floats, event: Mask) -> None:
-        order = np.argsort(-months, kind="stable")
-        self.x, times = x[order], -months[order]  # rising
-        self.deaths = np.flatnonzero(event[order])
-        died = times[self.deaths]
-        self.end = np.searchsorted(times, died, "right") - 1  # last of those at risk
-        _, self.first, self.day, sizes = np.unique(
-            died, return_index=True, return_inverse=True, return_counts=True
+        order = np.argsort(-months, kind="stable")  # longest followed first
+        self._x, times = x[order], -months[order]
+        self._dead = np.flatnonzero(event[order])
+        days, self._first, self._day, sizes = np.unique(
+            times[self._dead], return_index=True, return_inverse=True, return_counts=True
         )
-        self.share = (np.arange(len(died)) - self.first[self.day]) / sizes[self.day]
-        self.later = np.searchsorted(died, times, "left")  # deaths after this patient's time
+        self.days = -days
+        # Who joins those at risk between one day of death and the next.
+        self._ends = np.searchsorted(times, days, "right")
+        self._starts = np.append(0, self._ends[:-1])
+        self._share = (np.arange(len(self._dead)) - self._first[self._day]) / sizes[self._day]
+        self._died = np.add.reduceat(self._x[self._dead], self._first)
 
     def at(self, beta: Floats) -> tuple[float, Floats, Floats]:
         """Log likelihood, its gradient (p,) and information (p, p)."""
-        hazard = self.x @ beta
+        hazard = self._x @ beta
         weight = np.exp(hazard)
-        weighted = weight[:, None] * self.x
-        total = self._at_risk(weight)
-        mean = self._at_risk(weighted) / total[:, None]
+        weighted = weight[:, None] * self._x
+        total = self._expected_among(weight)
+        once, by_share, a, b, c = self._sums(total)
+        everybody, tied = self._at_risk(weighted), self._tied(weighted)
+        mean = once @ everybody - by_share @ tied
+        crossed = (b[:, None] * everybody).T @ tied
+        square = (a[:, None] * everybody).T @ everybody + (c[:, None] * tied).T @ tied
+        square -= crossed + crossed.T
         # Each patient's part in the second moments, summed over all deaths that he was at risk of.
-        part = np.append(np.cumsum((1 / total)[::-1])[::-1], 0.0)[self.later]
-        part[self.deaths] -= np.add.reduceat(self.share / total, self.first)[self.day]
-        second = weighted.T @ (part[:, None] * self.x)
+        part = np.repeat(once[::-1].cumsum()[::-1], self._ends - self._starts)
+        part = np.append(part, np.zeros(len(self._x) - len(part)))
+        part[self._dead] -= by_share[self._day]
         return (
-            float(hazard[self.deaths].sum() - np.log(total).sum()),
-            self.x[self.deaths].sum(axis=0) - mean.sum(axis=0),
-            second - mean.T @ mean,
+            float(hazard[self._dead].sum() - np.log(total).sum()),
+            self._died.sum(axis=0) - mean,
+            weighted.T @ (part[:, None] * self._x) - square,
         )
 
+    def by_day(self, beta: Floats) -> tuple[Floats, Floats]:
+        """Of each day the deaths' excess over the expected, (days, p), and its covariance."""
+        weight = np.exp(self._x @ beta)
+        weighted = weight[:, None] * self._x
+        once, by_share, a, b, c = self._sums(self._expected_among(weight))
+        everybody, tied = self._at_risk(weighted), self._tied(weighted)
+        mean = once[:, None] * everybody - by_share[:, None] * tied
+        second = weighted[:, :, None] * self._x[:, None, :]
+        spread = np.einsum("d,dpq->dpq", once, self._at_risk(second))
+        spread -= np.einsum("d,dpq->dpq", by_share, self._tied(second))
+        crossed = np.einsum("d,dp,dq->dpq", b, everybody, tied)
+        spread -= np.einsum("d,dp,dq->dpq", a, everybody, everybody)
+        spread -= np.einsum("d,dp,dq->dpq", c, tied, tied)
+        spread += crossed + crossed.transpose(0, 2, 1)
+        return self._died - mean, spread
+
+    def _sums(self, total: Floats) -> list[Floats]:
+        """Of each day, summed over its deaths: 1 and k/d by total; 1, k/d, (k/d)² by total²."""
+        part, square = self._share / total, 1 / total**2
+        return [
+            self._by_day(of_deaths)
+            for of_deaths in (1 / total, part, square, self._share * square, part**2)
+        ]
+
+    def _expected_among(self, weight: Floats) -> Floats:
+        """Of each death the hazards of those at risk, the tied ones in part."""
+        total: Floats = self._at_risk(weight)[self._day]
+        total -= self._share * self._tied(weight)[self._day]
+        return total
+
     def _at_risk(self, values: Floats) -> Floats:
-        """Sum over the patients at risk of each death, the tied ones in part."""
-        tied = np.add.reduceat(values[self.deaths], self.first)[self.day]
-        share = self.share.reshape(-1, *[1] * (values.ndim - 1))
-        sums: Floats = np.cumsum(values, axis=0)[self.end] - share * tied
+        """Sum over the patients at risk on each day."""
+        sums: Floats = np.add.reduceat(values[: self._ends[-1]], self._starts).cumsum(axis=0)
+        return sums
+
+    def _tied(self, values: Floats) -> Floats:
+        """Sum over the patients who die on each day."""
+        return self._by_day(values[self._dead])
+
+    def _by_day(self, of_deaths: Floats) -> Floats:
+        sums: Floats = np.add.reduceat(of_deaths, self._first)
         return sums

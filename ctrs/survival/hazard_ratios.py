@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2, norm
 
 from ctrs.survival.checks import MIN_GROUP, follow_up, require
-from ctrs.survival.efron import fit_efron
+from ctrs.survival.efron import EfronFit, fit_efron
 from ctrs.survival.proportional_hazards import ProportionalityTest, proportional_hazards
 from ctrs.types import UNKNOWN, Cohort, HazardRatio, RiskGroup
 
@@ -61,32 +61,53 @@ def hazard_ratio(cohort: Cohort, per: float = PER, *, adjusted: bool) -> HazardR
     Source:
         Cox, J. R. Stat. Soc. B 34 (1972) 187-220; same as R's ``coxph``.
     """
-    table = cohort.table.dropna(subset=["survival_12m"])
-    label = f"Per +{per * 100:g} points"
-    if not adjusted:
-        return _score_row(label, table, per, pd.DataFrame(index=table.index))
-    table = _complete(table)
-    names = [name for column, name in _ADJUSTED_FOR.items() if column in table]
-    names += ["tumour volume"] if "tumour_volume_ml" in table else []
-    if names:
-        label += f", adjusted for {', '.join(names)}"
-    return _score_row(label, table, per, _covariates(table))
+    if adjusted:
+        return _adjusted(cohort, per).row
+    return _score_row(_label(per), cohort.table.dropna(subset=["survival_12m"]), per)
 
 
-def adjusted_proportionality(cohort: Cohort) -> tuple[ProportionalityTest, ...]:
-    """Is each hazard ratio of the adjusted model of `hazard_ratio` the same early and late?
+def adjusted_hazard_ratio(cohort: Cohort) -> tuple[HazardRatio, tuple[ProportionalityTest, ...]]:
+    """The adjusted `hazard_ratio`, and whether each of its model is the same early and late.
 
     Returns:
-        One test for ``"score"`` and for each covariate (all its levels), then ``"global"``; none
-        where the model has no finite answer.
+        The row; and one test for ``"score"`` and for each covariate (all its levels), then
+        ``"global"``; none where the model has no finite answer.
+
+    Raises:
+        TooFewPatients: As `hazard_ratio`.
 
     Source:
         As `proportional_hazards`: same as R's ``cox.zph``.
     """
-    table = _complete(cohort.table.dropna(subset=["survival_12m"]))
-    columns = pd.DataFrame({"score": table["survival_12m"].astype(float) / PER})
-    columns = columns.join(_covariates(table))
-    fit = fit_efron(columns, table) if table["event"].any() else None
+    found = _adjusted(cohort, PER)
+    return found.row, _proportionality(found)
+
+
+@dataclass(frozen=True)
+class _Adjusted:
+    """The adjusted model, on whom it could use; ``fit`` as from `fit_efron`."""
+
+    row: HazardRatio
+    table: pd.DataFrame
+    columns: pd.DataFrame
+    fit: EfronFit | None
+
+
+def _adjusted(cohort: Cohort, per: float) -> _Adjusted:
+    table = cohort.table.dropna(subset=["survival_12m"])
+    _require_death(table)  # before levels without one are left out: then nobody is left
+    table = _complete(table)
+    names = [name for column, name in _ADJUSTED_FOR.items() if column in table]
+    names += ["tumour volume"] if "tumour_volume_ml" in table else []
+    label = _label(per) + (f", adjusted for {', '.join(names)}" if names else "")
+    columns = _score(table, per).join(_covariates(table))
+    _require_death(table)
+    fit = fit_efron(columns, table)
+    return _Adjusted(_row_of(label, table, fit), table, columns, fit)
+
+
+def _proportionality(model: _Adjusted) -> tuple[ProportionalityTest, ...]:
+    table, columns, fit = model.table, model.columns, model.fit
     if fit is None:
         return ()
     terms: dict[str, list[int]] = {}
@@ -115,7 +136,8 @@ def subgroup_hazard_ratios(
     Raises:
         TooFewPatients: Nobody, or nobody who died, in the whole cohort.
     """
-    table = cohort.table.dropna(subset=["survival_12m"])
+    # Sorted once: each model sorts its patients, and these then are.
+    table = cohort.table.dropna(subset=["survival_12m"]).sort_values("months", ascending=False)
     rows = [replace(hazard_ratio(cohort, per, adjusted=False), label="All patients")]
     for column, heading in factors.items():
         if column in table:
@@ -137,7 +159,7 @@ def _factor_rows(table: pd.DataFrame, column: str, heading: str, per: float) -> 
 def _level_row(label: str, table: pd.DataFrame, per: float) -> HazardRatio:
     if len(table) < MIN_SUBGROUP or not table["event"].any():
         return _no_estimate(label, table)
-    return _score_row(label, table, per, pd.DataFrame(index=table.index))
+    return _score_row(label, table, per)
 
 
 def _interaction_p(table: pd.DataFrame, levels: pd.Series, estimated: list[str]) -> float | None:
@@ -160,16 +182,17 @@ def _interaction_p(table: pd.DataFrame, levels: pd.Series, estimated: list[str])
 
 def levels_of(table: pd.DataFrame, column: str) -> pd.Series:
     """The factor as a category: clinical order, then by name; "other", "unknown" come last."""
-    values: pd.Series
     if column == "age":
-        low, high = _LEVELS["age"]
-        age = pd.to_numeric(table["age"])
-        split = np.where(age < SPLIT_AGE, low, high)
-        values = pd.Series(np.where(age.notna(), split, UNKNOWN), table.index)
+        names = [*_LEVELS["age"], UNKNOWN]
+        age = pd.to_numeric(table["age"]).to_numpy(dtype=float)
+        codes = np.select([age < SPLIT_AGE, age >= SPLIT_AGE], [0, 1], 2)
     else:
-        values = table[column].astype(object).where(table[column].notna(), UNKNOWN).astype(str)
-    order = ordered_levels(column, {str(level) for level in values})
-    return values.astype(pd.CategoricalDtype(order))
+        codes, found = pd.factorize(table[column])
+        names = [*map(str, found), UNKNOWN]  # -1, missing, is the last
+    order = ordered_levels(column, {names[code] for code in np.unique(codes)})
+    places = {level: place for place, level in enumerate(order)}
+    own = np.array([places.get(name, -1) for name in names])[codes]
+    return pd.Series(pd.Categorical.from_codes(own, order), table.index)
 
 
 def ordered_levels(column: str, present: Collection[str]) -> list[str]:
@@ -228,13 +251,28 @@ def _independent(columns: pd.DataFrame) -> pd.DataFrame:
     return columns.iloc[:, kept]
 
 
-def _score_row(label: str, table: pd.DataFrame, per: float, others: pd.DataFrame) -> HazardRatio:
-    n_events = int(table["event"].sum())
+def _label(per: float) -> str:
+    return f"Per +{per * 100:g} points"
+
+
+def _score(table: pd.DataFrame, per: float) -> pd.DataFrame:
+    return pd.DataFrame({"score": table["survival_12m"].astype(float) / per})
+
+
+def _require_death(table: pd.DataFrame) -> None:
     require(
-        n_events > 0,
-        f"{len(table)} patients with {n_events} deaths: a hazard ratio needs at least 1 death.",
+        bool(table["event"].any()),
+        f"{len(table)} patients with 0 deaths: a hazard ratio needs at least 1 death.",
     )
-    fit = fit_efron(others.assign(score=table["survival_12m"].astype(float) / per), table)
+
+
+def _score_row(label: str, table: pd.DataFrame, per: float) -> HazardRatio:
+    """The score alone."""
+    _require_death(table)
+    return _row_of(label, table, fit_efron(_score(table, per), table))
+
+
+def _row_of(label: str, table: pd.DataFrame, fit: EfronFit | None) -> HazardRatio:
     if fit is None:
         return _no_estimate(label, table)
     log_hazard, error = float(fit.log_hazards["score"]), float(fit.standard_errors["score"])
@@ -246,7 +284,7 @@ def _score_row(label: str, table: pd.DataFrame, per: float, others: pd.DataFrame
         upper=float(np.exp(upper)),
         p_value=float(2 * norm.sf(abs(log_hazard) / error)),
         n_patients=len(table),
-        n_events=n_events,
+        n_events=int(table["event"].sum()),
     )
 
 

@@ -11,7 +11,7 @@ from lifelines import KaplanMeierFitter
 from scipy.stats import norm
 
 from ctrs.survival.checks import follow_up, require
-from ctrs.types import Cohort, Floats, Interval, SurvivalAt, SurvivalCurve
+from ctrs.types import Cohort, Floats, Interval, Mask, SurvivalAt, SurvivalCurve
 
 _TOLERANCE = 1e-9  # lifelines multiplies by adding logarithms: 0.5 may come out a hair above
 _Z = float(norm.ppf(0.975))
@@ -157,6 +157,33 @@ def survival_at(curve: SurvivalCurve, cohort: Cohort, months: float) -> Survival
         values[1:] = np.nan
     survival, lower, upper = (float(value) for value in values)
     return SurvivalAt(months, survival, lower, upper, at_risk(cohort, [months])[0])
+
+
+def survival_of_parts(months: Floats, event: Mask, parts: Sequence[Mask], at: float) -> Floats:
+    """Survival at one time in many parts of the same patients: no curves, and so much faster.
+
+    As ``survival_at(kaplan_meier(part), part, at).survival``; 1 where nobody is in the part.
+
+    Args:
+        parts: Who is in each, shape ``(patients,)``; they may overlap.
+
+    Returns:
+        One survival a part, shape ``(parts,)``.
+    """
+    order = np.argsort(months, kind="stable")
+    months, event = months[order], event[order]
+    dead = np.flatnonzero(event & (months <= at))
+    days, place = np.unique(months[dead], return_inverse=True)
+    starts = np.searchsorted(months, days, "left")
+    found = np.ones(len(parts))
+    for number, part in enumerate(parts):
+        inside = np.asarray(part)[order]
+        left = inside.sum() - np.append(0, np.cumsum(inside))[starts]
+        died = np.bincount(place, weights=inside[dead], minlength=len(days))
+        found[number] = np.prod(1 - died[left > 0] / left[left > 0])
+        if inside.any() and found[number] > 0 and months[inside].max() < at:
+            found[number] = np.nan
+    return found
 
 
 @dataclass(frozen=True)

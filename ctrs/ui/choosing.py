@@ -18,6 +18,7 @@ from ctrs.survival import landmark_cohort
 from ctrs.types import Cohort, Zone
 from ctrs.ui import messages, resources
 from ctrs.ui.board import BOARDS
+from ctrs.ui.groups import offer_groups
 from ctrs.ui.unscored import show_unscored
 
 STABLE: Mapping[str, Sequence[str]] = {"recist": ["SD"]}
@@ -32,10 +33,12 @@ class Chosen:
     Attributes:
         name: Of the cohort.
         selection: With all filters in words.
+        everybody: Whom the filters choose from.
     """
 
     name: str
     selection: Selection
+    everybody: Cohort
 
     @property
     def cohort(self) -> Cohort:
@@ -56,21 +59,39 @@ def choose_patients(fixed: Mapping[str, Sequence[str]] | None = None) -> Chosen:
     """
     name = _choose_cohort()
     _stop_without_scores(name)
-    table = resources.store().cohort_table(name, resources.model_version(), include_amber=True)
-    landmark, before = landmark_cohort(table.assign(zone=table["zone"].map(_ZONES)), name)
+    landmark, before = followed(name, include_amber=True)
     _show_denominators(name, before)
     selection = _filter(landmark, fixed or {})
     if selection.cohort.table.empty:
         st.info("No patient passes these filters (n = 0). Widen the filters.")
         st.stop()
-    return Chosen(name, selection)
+    return Chosen(name, selection, landmark)
+
+
+def followed(name: str, *, include_amber: bool) -> tuple[Cohort, int]:
+    """Who of a cohort is followed past the follow-up CT, and how many are not.
+
+    Shared by all sessions: nobody may change it. Read anew after each write.
+    """
+    return _followed(name, resources.model_version(), resources.store().state, include_amber)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading the cohort…")  # 100,000 take some 40 MB
+def _followed(name: str, model_version: str, state: int, include_amber: bool) -> tuple[Cohort, int]:
+    table = resources.store().cohort_table(name, model_version, include_amber=include_amber)
+    return landmark_cohort(table.assign(zone=table["zone"].map(_ZONES)), name)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _counts(name: str, model_version: str, state: int) -> CohortCounts:
+    return resources.store().cohort_counts(name, model_version)
 
 
 def _stop_without_scores(name: str) -> None:
     """Imported cohorts: show survival where there is no score yet, or no clock to test one by."""
     store, version = resources.store(), resources.model_version()
     time_zero = store.time_zero(name) or FOLLOW_UP_CT
-    if store.cohort_counts(name, version).scored:
+    if _counts(name, version, store.state).scored:
         if time_zero == FOLLOW_UP_CT:
             return
         raise InputRejected(
@@ -109,7 +130,7 @@ def cohort_words(name: str) -> str:
 
 def _show_denominators(name: str, before: int) -> None:
     """How many patients there are, and where those went that the figures leave out."""
-    counts: CohortCounts = resources.store().cohort_counts(name, resources.model_version())
+    counts = _counts(name, resources.model_version(), resources.store().state)
     parts = {
         "need caution (left out unless you ask for them under Zone)": counts.amber,
         "are not assessable (left out)": counts.red,
@@ -139,6 +160,7 @@ def _filter(cohort: Cohort, fixed: Mapping[str, Sequence[str]]) -> Selection:
                     wanted[factor] = picked
         with columns[len(offered) % 5]:
             ages = _pick_ages(cohort.table)
+        offer_groups(cohort, wanted, ages, offered)
     selection = select(cohort, wanted, ages)
     _show_steps(selection)
     return selection

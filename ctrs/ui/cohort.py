@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from ctrs.analysis import (
     guarantee_time,
     methods,
     predicted_and_observed,
+    select,
     split_at,
     table_one,
     useful_range,
@@ -37,7 +39,7 @@ from ctrs.survival import (
     DecisionCurve,
     Estimate,
     ProportionalityTest,
-    adjusted_proportionality,
+    adjusted_hazard_ratio,
     bootstrap_estimates,
     brier_at,
     calibration_at,
@@ -53,6 +55,7 @@ from ctrs.types import Cohort, HazardRatio
 from ctrs.ui import messages, resources
 from ctrs.ui.charts import Exhibit, as_csv, show_exhibit
 from ctrs.ui.choosing import Chosen
+from ctrs.ui.groups import choose_groups, groups_difference
 from ctrs.ui.survival import chance_words, difference_words, show_curves
 
 AT = 12.0  # months
@@ -63,25 +66,32 @@ _PREDICTED = "predicted"  # column: survival to the time that is looked at
 
 FOLLOW_UP, TREATMENT = "Follow-up CT", "Start of treatment"
 CUT_OFF, BEST_CUT = "Cut-off of the model", "Best cut on these patients"
+SAVED = "Saved groups"
 
 
 # --- Curves ---------------------------------------------------------------------------------
 
 
 def show_survival(chosen: Chosen) -> None:
-    """Kaplan-Meier by risk group; by another cut or clock on request, with a warning."""
+    """Kaplan-Meier by risk group; on request by a saved group, another cut or clock."""
     left, right = st.columns(2)
     by = left.segmented_control(
-        "Groups by", [CUT_OFF, BEST_CUT], default=CUT_OFF, required=True, key="groups_by"
+        "Groups by", [CUT_OFF, BEST_CUT, SAVED], default=CUT_OFF, required=True, key="groups_by"
     )
     clock = right.segmented_control(
         "Time zero", [FOLLOW_UP, TREATMENT], default=FOLLOW_UP, required=True, key="clock"
     )
     groups, difference = _risk_groups(chosen.cohort)
-    exploratory = by == BEST_CUT
-    if exploratory:
-        groups, difference = _cut_groups(chosen.cohort) or (groups, difference)
-        exploratory = groups[0].name.startswith("Score")
+    formed, exploratory = methods.BY_CUT_OFF, False
+    if by == SAVED:
+        groups, formed = choose_groups(chosen.everybody)
+        if not groups:
+            return
+        difference = groups_difference(groups)
+        chosen = replace(chosen, selection=select(chosen.everybody, {}))
+    elif by == BEST_CUT and (cut := _cut_groups(chosen.cohort)):
+        groups, difference = cut
+        formed, exploratory = methods.EXPLORATORY, True
     from_treatment = clock == TREATMENT
     if from_treatment:
         _show_guarantee_time(groups)
@@ -95,6 +105,7 @@ def show_survival(chosen: Chosen) -> None:
         groups,
         "survival",
         difference,
+        formed=formed,
         exploratory=exploratory,
         from_treatment=from_treatment,
     )
@@ -196,8 +207,9 @@ def _hazards(
     name: str, table: pd.DataFrame
 ) -> tuple[list[HazardRatio], list[HazardRatio], tuple[ProportionalityTest, ...]]:
     cohort = Cohort(name, table)
-    overall = [hazard_ratio(cohort, adjusted=adjusted) for adjusted in (False, True)]
-    return overall, subgroup_hazard_ratios(cohort), adjusted_proportionality(cohort)
+    alone = hazard_ratio(cohort, adjusted=False)
+    adjusted, changes = adjusted_hazard_ratio(cohort)
+    return [alone, adjusted], subgroup_hazard_ratios(cohort), changes
 
 
 def _show_hazards(chosen: Chosen) -> None:
@@ -337,7 +349,7 @@ def _show_calibration(chosen: Chosen) -> None:
 # --- The order of the patients --------------------------------------------------------------
 
 
-@resources.remembered("Drawing 2,000 bootstrap cohorts…")
+@resources.remembered("Counting pairs of patients…")
 def _order(name: str, table: pd.DataFrame) -> tuple[Estimate, float, dict[float, Estimate]]:
     months, event = table["months"], table["event"]
     score = {"CTRS": table["survival_12m"]}
@@ -364,6 +376,7 @@ def _show_order(chosen: Chosen) -> None:
             f" **{_of_ten(harrell.estimate)} of 10** pairs: C-index {harrell.estimate:.2f}"
             f" (95 % {harrell.lower:.2f}–{harrell.upper:.2f}, n = {harrell.n_patients}); with"
             f" weights for who was lost (Uno, to {max(AUC_MONTHS):g} months) {uno:.2f}."
+            f" Intervals are {methods.intervals(harrell.n_patients)}."
         )
         if over_time:
             show_exhibit(
@@ -376,7 +389,7 @@ def _show_order(chosen: Chosen) -> None:
                         for month, one in over_time.items()
                     ),
                     auc_table(over_time),
-                    _methods(methods.AUC, chosen),
+                    _methods(methods.auc(len(chosen.table)), chosen),
                 )
             )
 

@@ -57,7 +57,7 @@ def _methods(sentence: str, chosen: Chosen) -> str:
 # --- Who orders better ----------------------------------------------------------------------
 
 
-@resources.remembered("Drawing 2,000 bootstrap cohorts…")
+@resources.remembered("Measuring who orders better…")
 def _compared(name: str, table: pd.DataFrame) -> dict[str, tuple[Compared, ...]]:
     cohort = Cohort(name, table)
     return {"C-index": compare(cohort), "AUC, 12 months": compare(cohort, auc_at=AT)}
@@ -87,7 +87,7 @@ def show_gains(chosen: Chosen) -> None:
                     if one.gain is not None
                 ),
                 gain_table(found),
-                _methods(methods.COMPARISON, chosen),
+                _methods(methods.comparison(len(chosen.table)), chosen),
             )
         )
         st.table(_gain_rows(found), border="horizontal")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import dist, isnan
 from typing import Any
@@ -19,10 +19,14 @@ from ctrs.ui.patient import PatientFile
 from ctrs.ui.scene import NAMES
 
 
-def keep_measurement(pair: StoredPair, drawn: Mapping[str, Any] | None) -> None:
-    """Keep what the viewer hands over; what cannot be a measurement is dropped with a word."""
-    if not drawn:
-        return
+def keep_measurements(pair: StoredPair, drawn: Iterable[Mapping[str, Any]] | None) -> None:
+    """Keep what the viewer hands over: all that was drawn since this page last answered."""
+    for one in drawn or ():
+        _keep(pair, one)
+
+
+def _keep(pair: StoredPair, drawn: Mapping[str, Any]) -> None:
+    """Keep one; what cannot be a measurement is dropped with a word."""
     store = resources.store()
     known = {one.key: one for one in store.measurements(pair.patient, pair.pair_key)}
     try:
@@ -32,6 +36,8 @@ def keep_measurement(pair: StoredPair, drawn: Mapping[str, Any] | None) -> None:
         return
     if before := known.get(measurement.key):
         measurement = replace(measurement, target=before.target, node=before.node)
+        if replace(measurement, made_by=before.made_by) == before:
+            return  # handed over twice; the record would name it twice, too
     store.save_measurement(pair.patient, pair.pair_key, measurement)
 
 

@@ -16,12 +16,12 @@ from ctrs.figures import (
     score_strip,
     strip_table,
 )
-from ctrs.survival import MIN_GROUP, kaplan_meier, landmark_cohort, survival_at
+from ctrs.survival import MIN_GROUP, kaplan_meier, survival_at
 from ctrs.types import UNKNOWN, Cohort, PredictedCurve, Recist, ResponseScore, SurvivalCurve, Zone
 from ctrs.ui import messages, resources
 from ctrs.ui.board import BOARDS
 from ctrs.ui.charts import Exhibit, show_exhibit
-from ctrs.ui.choosing import cohort_words
+from ctrs.ui.choosing import cohort_words, followed
 from ctrs.ui.patient import PatientFile
 from ctrs.ui.survival import chance_words
 
@@ -88,8 +88,7 @@ def _may_be_compared(score: ResponseScore) -> bool:
 
 
 def _followed(reference: str) -> Cohort:
-    table = resources.store().cohort_table(reference, resources.model_version())
-    return landmark_cohort(table, reference)[0]
+    return followed(reference, include_amber=False)[0]
 
 
 def _own_levels(file: PatientFile) -> dict[str, str]:

@@ -38,6 +38,7 @@ def show_curves(
     key: str,
     difference: str,
     *,
+    formed: str = methods.BY_CUT_OFF,
     exploratory: bool = False,
     from_treatment: bool = False,
 ) -> None:
@@ -45,6 +46,7 @@ def show_curves(
 
     Args:
         difference: What a test of the groups says, in words.
+        formed: How the groups were, for a Methods section.
         exploratory: The groups were cut on these very patients.
         from_treatment: The clock starts at the baseline CT.
     """
@@ -56,7 +58,6 @@ def show_curves(
         time_axis=TREATMENT_AXIS if from_treatment else TIME_AXIS,
         exploratory=exploratory,
     )
-    sentence = f"{methods.SURVIVAL} {methods.EXPLORATORY if exploratory else ''}".strip()
     st.markdown(_headline(groups, curves))
     show_exhibit(
         Exhibit(
@@ -65,7 +66,7 @@ def show_curves(
             "; ".join(map(curve_words, curves)),
             survival_table(groups, curves, MONTHS),
             methods.methods(
-                sentence,
+                f"{methods.SURVIVAL} {formed}",
                 chosen.selection,
                 resources.model_version(),
                 from_treatment=from_treatment,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -15,7 +14,7 @@ import streamlit as st
 from ctrs import places
 from ctrs.assess import STAGES, Assessment, Workshop, assess, remember
 from ctrs.errors import CtrsError
-from ctrs.ingest import take_inventory
+from ctrs.ingest import NAMES
 from ctrs.ingest.text import technical
 from ctrs.pseudonym import load_key, pseudonym
 from ctrs.response import recist_class
@@ -25,7 +24,7 @@ from ctrs.ui import messages, resources
 from ctrs.ui.board import UPLOADS
 from ctrs.ui.messages import explained
 from ctrs.ui.patient import show_answer
-from ctrs.ui.series import Named, protocol_table
+from ctrs.ui.series import Named, look_into, protocol_table
 from ctrs.ui.staging import Upload, staged
 
 _STAGES = dict(
@@ -74,6 +73,7 @@ class Outcome:
         inventories: Series and rejected files of each scan, as tables.
         refusal: What was wrong and what to do; ``None`` after a success.
         protocols: How both scans were made, side by side.
+        repairs: What was mended in them, exactly.
     """
 
     patient: str
@@ -83,6 +83,7 @@ class Outcome:
     cached: bool = False
     seconds: float = 0.0
     protocols: pd.DataFrame | None = None
+    repairs: tuple[str, ...] = ()
 
 
 # --- What to upload -------------------------------------------------------------------------
@@ -98,6 +99,10 @@ def choose_scans() -> tuple[list[Upload], list[Upload]]:
         baseline = _uploader("Baseline CT, before treatment", "baseline", kind == _FOLDER)
     with right:
         follow_up = _uploader("Follow-up CT, about 12 weeks later", "follow_up", kind == _FOLDER)
+    one = baseline or follow_up
+    in_one = one and not (baseline and follow_up)
+    if in_one and st.toggle("Both scans are among these files", key="both_in_one"):
+        return one, one
     return baseline, follow_up
 
 
@@ -170,7 +175,7 @@ def score_upload(
                 *folders, tools, interval_days=days, series_uids=series, progress=progress
             )
         except CtrsError as error:
-            outcome = _refused(folders, error)
+            outcome = _refused(folders, series, error)
         else:
             outcome = _kept(assessment, clinic, tools)
             st.session_state["upload_generation"] += 1
@@ -189,35 +194,30 @@ def _kept(assessment: Assessment, clinic: Clinic, tools: Workshop) -> Outcome:
         store.save_response(pair.key, clinic.response(measured_change(score)))
     return Outcome(
         patient=name,
-        inventories=dict(
-            zip(("Baseline CT", "Follow-up CT"), map(_tables, assessment.inventories), strict=True)
-        ),
+        inventories=dict(zip(NAMES, map(_tables, assessment.inventories), strict=True)),
         pair_key=pair.key,
         cached=assessment.cached,
         seconds=assessment.seconds["total"],
         protocols=protocol_table(
             *(inventory.chosen for inventory in assessment.inventories if inventory.chosen)
         ),
+        repairs=tuple(
+            f"{name}: {repair}."
+            for name, volume in zip(NAMES, (pair.baseline, pair.follow_up), strict=True)
+            for repair in volume.repairs
+        ),
     )
 
 
-def _refused(folders: tuple[Path, Path], error: CtrsError) -> Outcome:
+def _refused(folders: tuple[Path, Path], series: Named, error: CtrsError) -> Outcome:
     inventories, identifier = {}, ""
-    for name, path in zip(("Baseline CT", "Follow-up CT"), folders, strict=True):
-        inventory = _inventory(path)
+    found = look_into(folders, series)
+    for name, inventory in zip(NAMES, found, strict=True):
         if inventory:
-            inventories[name] = _tables(inventory)
+            inventories[name] = _tables(inventory, scored=False)
             identifier = identifier or _patient_id(inventory)
     name = _pseudonym(identifier or _fingerprint(folders[0]))
     return Outcome(name, inventories, refusal=(error.what, error.next_step))
-
-
-def _inventory(path: Path) -> Inventory | None:
-    with tempfile.TemporaryDirectory(prefix="ctrs-") as scratch:
-        try:
-            return take_inventory(path, resources.CONFIG.intake, Path(scratch))
-        except CtrsError:
-            return None  # nothing could be opened at all; the refusal says so
 
 
 def _patient_id(inventory: Inventory) -> str:
@@ -286,6 +286,8 @@ def _show_score(outcome: Outcome) -> None:
     if outcome.protocols is not None:
         st.markdown("How the two scans were made")
         st.table(outcome.protocols, border="horizontal")
+    if outcome.repairs:
+        st.markdown(f"What was mended: {messages.literal(' '.join(outcome.repairs))}")
     st.page_link(
         "pages/3_Patient.py",
         label=f"See {outcome.patient} with both scans",
@@ -309,19 +311,21 @@ def _offer_to_keep(outcome: Outcome, refusal: tuple[str, str]) -> None:
         st.page_link("pages/1_Board.py", label="Go to the board", icon=":material/list:")
 
 
-def _tables(inventory: Inventory) -> tuple[pd.DataFrame, pd.DataFrame]:
-    series = pd.DataFrame([_series_row(found) for found in inventory.series])
+def _tables(inventory: Inventory, *, scored: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    chosen = "" if inventory.doubt else "Used" if scored else "Chosen, not scored"
+    series = pd.DataFrame([_series_row(found, chosen) for found in inventory.series])
     rejected = pd.DataFrame(
         [{"File": file.path, "Why not": file.reason} for file in inventory.rejected_files]
     )
     return series, rejected
 
 
-def _series_row(series: Series) -> dict[str, object]:
+def _series_row(series: Series, chosen: str) -> dict[str, object]:
+    """``chosen``: what became of the best one, ``""`` where none was taken."""
     header = series.header
-    used = "Used" if series.rank == 1 else "Could be used" if series.accepted else "Cannot be used"
+    state = "Could be used" if series.accepted else "Cannot be used"
     return {
-        "": used,
+        "": chosen if chosen and series.rank == 1 else state,
         "Why": "; ".join(series.reasons),
         "Series": technical(header.description),
         "Kind": header.modality,

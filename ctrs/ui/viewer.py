@@ -16,7 +16,7 @@ from ctrs.store import StoredPair
 from ctrs.types import PreparedScan, ScanPair, Triple, Volume
 from ctrs.ui import resources
 from ctrs.ui.changes import show_changes
-from ctrs.ui.measured import forget_measurement, keep_measurement, keep_offset, show_measured
+from ctrs.ui.measured import forget_measurement, keep_measurements, keep_offset, show_measured
 from ctrs.ui.messages import explained, saliency_doubt
 from ctrs.ui.patient import PatientFile
 from ctrs.ui.scene import Scene, find_scene, tell
@@ -103,7 +103,7 @@ def _mount(pair: StoredPair, data: dict[str, Any]) -> None:
     _component(
         key=KEY,
         data=data,
-        on_drawn_change=lambda: keep_measurement(pair, hand_over("drawn")),
+        on_drawn_change=lambda: keep_measurements(pair, hand_over("drawn")),
         on_forgotten_change=lambda: forget_measurement(pair, hand_over("forgotten")),
         on_offset_change=lambda: keep_offset(pair, hand_over("offset")),
     )

@@ -1,8 +1,8 @@
 """How long a page of statistics takes after a filter: ``python -m tests.benchmarks.bench_cohort``.
 
 1,830 patients, the size of the published cohort, and 100,000. Every page runs as streamlit would
-run it, and seconds are the processor's; the floor is the same app's home page, run before. Behind a
-question of the Cohort page stands what it costs when it is asked.
+run it, and seconds are the processor's; the floor is the same app's home page, run before. The
+Cohort page is measured with each of its questions asked. A limit is that of the page for this size.
 """
 
 import os
@@ -17,7 +17,7 @@ from ctrs.places import demo_cohort
 from ctrs.store import Store
 from ctrs.types import Outcome
 
-SIZES = 1830, 100_000
+LIMITS = {1830: 1.0, 100_000: 2.5}  # patients: seconds
 REPEATS = 5
 APP = str(Path(__file__).parents[2] / "app.py")
 
@@ -47,7 +47,17 @@ def seconds(run):
     return time.process_time() - started
 
 
-def main(n):
+def after_a_filter(app):
+    """Median seconds of the same page under filters that it has not seen: nothing is in a cache."""
+    took = []
+    for low in range(41, 41 + REPEATS):
+        app.slider(key="filter_age").set_value((low, 90))
+        took.append(seconds(app.run))
+    assert not app.exception
+    return float(np.median(took))
+
+
+def main(n, limit):
     os.environ["CTRS_DEMO"] = "off"
     from ctrs.ui import resources
 
@@ -59,24 +69,23 @@ def main(n):
     app = AppTest.from_file(APP, default_timeout=600).run()
     floor = min(seconds(app.run) for _ in range(REPEATS))
     print(f"home page {floor:.2f} s")
-    for page in ("5_Cohort", "4_Stable_disease", "6_Comparison"):
+
+    def report(what):
+        took = after_a_filter(app)
+        print(
+            f"  {what:40}{took:5.2f} s = {took / limit:.2f} of the limit, {took / floor:.0f} x home"
+        )
+
+    print(f"after a filter, limit {limit} s")
+    for page in ("4_Stable_disease", "6_Comparison", "5_Cohort"):
         app.switch_page(f"pages/{page}.py").run()
-        took = []
-        for low in range(41, 41 + REPEATS):  # another filter each time: nothing is in a cache
-            app.slider(key="filter_age").set_value((low, 90))
-            took.append(seconds(app.run))
-        assert not app.exception
-        print(
-            f"{page} after a filter {np.median(took):.2f} s ({np.median(took) / floor:.0f} x home)"
-        )
-    app.switch_page("pages/5_Cohort.py").run()
-    for question in app.segmented_control(key="question").options[1:]:
-        app.segmented_control(key="question").set_value(question)
-        print(
-            f"  {question} {seconds(app.run):.2f} s the first time, {seconds(app.run):.2f} s again"
-        )
+        if page != "5_Cohort":
+            report(page)
+    for question in app.segmented_control(key="question").options:
+        app.segmented_control(key="question").set_value(question).run()
+        report(f"5_Cohort: {question}")
 
 
 if __name__ == "__main__":
-    for size in SIZES:
-        main(size)
+    for size, most in LIMITS.items():
+        main(size, most)

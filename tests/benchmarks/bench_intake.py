@@ -79,9 +79,10 @@ def compare(name: str, folder: Path) -> None:
     rounds = [[seconds(action) for action in actions] for _ in range(ROUNDS)]
     for unit, what in enumerate(("wall", "cores")):
         ours, theirs = (statistics.median(r[side][unit] for r in rounds) for side in (0, 1))
+        ratios = sorted(mine[unit] / peer[unit] for mine, peer in rounds)
         print(
-            f"{name:14} {what:6} read_scan {ours:6.3f} s  SimpleITK {theirs:6.3f} s  "
-            f"ratio {ours / theirs:4.2f}",
+            f"{name:14} {what:6} read_scan {ours:6.3f} s  SimpleITK {theirs:6.3f} s  ratio "
+            f"{statistics.median(ratios):4.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
             flush=True,
         )
 

@@ -54,12 +54,13 @@ class Description:
     """A trial in figures. Survival starts at the follow-up scan.
 
     Attributes:
-        c_index: 1 = the one with the worse value always dies first; ``None`` where no two
-            patients can be compared.
+        c_index: 1 = the one with the worse value always dies first; all on the same ``compared``
+            patients, who have a class and a target lesion; ``None`` where no two of them can be
+            ordered.
         not_evaluable: Patients without a response class; left out of all but ``n``, ``events``,
             ``by_split`` and the median.
         without_targets: Patients with a class (by new or non-target lesions) and no target lesion
-            at baseline; counted by their class, left out of what is by diameters.
+            at baseline; counted by their class, left out of the C-indices.
         in_real_chests: Patients painted into real scans, which do not show all that the oracle
             knows.
         survival_12m_by_recist, recist_mix: By `CLASSES`.
@@ -71,6 +72,7 @@ class Description:
     not_evaluable: int
     without_targets: int
     in_real_chests: int
+    compared: int
     c_index: dict[str, float | None]
     survival_12m_by_recist: dict[str, float | None]
     recist_mix: dict[str, float]
@@ -103,14 +105,16 @@ def describe(table: pd.DataFrame) -> Description:
     if table.empty:
         raise TooFewPatients("The trial has no patients.", "Simulate at least one.")
     response = table["recist"].astype(str).replace("CR", "PR")
-    evaluable = response.isin(CLASSES)
+    evaluable, measured = response.isin(CLASSES), table["sum_baseline_mm"] > 0
+    compared = evaluable & measured
     curve = kaplan_meier(Cohort("trial", table))
     return Description(
         n=len(table),
         events=int(table["event"].sum()),
         not_evaluable=int((~evaluable).sum()),
-        without_targets=int((evaluable & ~_measured(table)).sum()),
-        c_index=_c_indices(table[evaluable], response[evaluable]),
+        without_targets=int((evaluable & ~measured).sum()),
+        compared=int(compared.sum()),
+        c_index=_c_indices(table[compared], response[compared]),
         in_real_chests=int(table["background"].notna().sum()) if "background" in table else 0,
         survival_12m_by_recist={
             c: _survival_12m(table[evaluable & (response == c)], c) for c in CLASSES
@@ -121,17 +125,12 @@ def describe(table: pd.DataFrame) -> Description:
     )
 
 
-def _measured(table: pd.DataFrame) -> pd.Series:
-    return table["sum_baseline_mm"] > 0
-
-
 def _c_indices(table: pd.DataFrame, response: pd.Series) -> dict[str, float | None]:
-    measured = _measured(table)  # of the others the diameters are not known: left out of their C
     better = {
         "oracle": -table["true_log_hazard_scan"],
-        "diameter_change": (-table["sum_follow_up_mm"] / table["sum_baseline_mm"]).where(measured),
+        "diameter_change": -table["sum_follow_up_mm"] / table["sum_baseline_mm"],
         "recist": response.map({c: float(rank) for rank, c in enumerate(CLASSES)}),
-        "baseline_diameter": (-table["sum_baseline_mm"]).where(measured),
+        "baseline_diameter": -table["sum_baseline_mm"],
     }
     return {name: _c_index(table, values) for name, values in better.items()}
 
@@ -172,6 +171,7 @@ def as_text(found: Description) -> str:
         value = "     -" if target.value is None else f"{target.value:6.3f}"
         wanted = f"{target.target:.2f} (± {target.tolerance:.2f})"
         lines.append(f"{name:24}{value}      {wanted}  {'met' if target.met else 'MISSED'}")
+    lines.append(f"All C-indices (c_…) are of the same {found.compared} patients.")
     lines += _left_out(found)
     lines.append("Real classes are by target lesions alone, simulated ones with new lesions too.")
     if found.n < FEW:
@@ -195,6 +195,6 @@ def _left_out(found: Description) -> list[str]:
     if found.without_targets:
         lines.append(
             f"{found.without_targets} patients have a class and no target lesion at baseline: they"
-            " count by their class, and not in what is by diameters."
+            " count by their class, and not in the C-indices."
         )
     return lines

@@ -1,6 +1,6 @@
 // What is looked at, as a word in the page's address: a link brings it back.
 
-import { PLANES } from "./geometry.js";
+import { PLANES, clamp } from "./geometry.js";
 
 /** @typedef {import("./viewer.js").State} State */
 /** @typedef {import("./nouns.js").Point} Point */
@@ -11,6 +11,7 @@ export const encode = (state) =>
     state.plane,
     ...state.at[0].map((mm) => mm.toFixed(1)),
     ...state.at[1].map((mm) => mm.toFixed(1)),
+    ...state.pan.map((mm) => mm.toFixed(1)),
     Math.round(state.window.centre),
     Math.round(state.window.width),
     state.zoom.toFixed(2),
@@ -22,17 +23,19 @@ export const encode = (state) =>
  * @returns {Partial<State> | null} */
 export function decode(word) {
   const parts = word.split("_");
-  const numbers = parts.slice(1, 11).map(Number);
-  const flags = parts[11] ?? "";
-  const known = parts.length === 12 && parts[0] in PLANES && /^[01]{4}$/.test(flags);
-  if (!known || !numbers.every(Number.isFinite) || numbers[7] < 1 || numbers[8] <= 0) return null;
+  const numbers = parts.slice(1, 14).map(Number);
+  const flags = parts[14] ?? "";
+  const known = parts.length === 15 && Object.hasOwn(PLANES, parts[0]) && /^[01]{4}$/.test(flags);
+  const [centre, width, zoom, opacity] = numbers.slice(9);
+  if (!known || !numbers.every(Number.isFinite) || width < 1 || zoom <= 0) return null;
   const [contours, fill, crosshair, linked] = [...flags].map((flag) => flag === "1");
   return {
     plane: /** @type {State["plane"]} */ (parts[0]),
     at: [/** @type {Point} */ (numbers.slice(0, 3)), /** @type {Point} */ (numbers.slice(3, 6))],
-    window: { centre: numbers[6], width: numbers[7] },
-    zoom: Math.min(Math.max(numbers[8], 0.5), 10),
-    opacity: Math.min(Math.max(numbers[9], 0), 1),
+    pan: /** @type {Point} */ (numbers.slice(6, 9)),
+    window: { centre, width },
+    zoom: clamp(zoom, 0.5, 10),
+    opacity: clamp(opacity, 0, 1),
     contours,
     fill,
     crosshair,

@@ -2,7 +2,7 @@
 
 import { toScreen } from "./geometry.js";
 import { words } from "./measure.js";
-import { write } from "./overlay.js";
+import { stroke, write } from "./overlay.js";
 
 /** @typedef {import("./geometry.js").View} View */
 /** @typedef {import("./nouns.js").Measurement} Measurement */
@@ -20,21 +20,17 @@ export const isSeen = (drawn, view, at, slice) =>
  * @param {boolean} chosen @param {number} unit  canvas pixels a CSS pixel */
 export function drawMeasurement(context, view, drawn, chosen, unit) {
   const colour = chosen ? CHOSEN : COLOUR;
+  context.beginPath();
   for (const line of drawn.lines) {
     const [from, to] = line.map((end) => toScreen(view, end));
-    context.strokeStyle = colour;
-    context.lineWidth = 2 * unit;
-    context.beginPath();
     context.moveTo(...from);
     context.lineTo(...to);
-    context.stroke();
-    for (const [x, y] of [from, to]) {
-      context.strokeRect(x - 3 * unit, y - 3 * unit, 6 * unit, 6 * unit);
-    }
+    for (const [x, y] of [from, to]) context.rect(x - 3 * unit, y - 3 * unit, 6 * unit, 6 * unit);
   }
+  stroke(context, colour, 2 * unit, unit);
   const [x, y] = toScreen(view, drawn.lines[0][1]);
   context.textAlign = "left";
-  write(context, words(drawn), [x + 8 * unit, y - 6 * unit], colour);
+  write(context, words(drawn), [x + 8 * unit, y - 6 * unit], colour, unit);
 }
 
 /** The end of a line under the pointer. @param {View} view @param {Measurement[]} all

@@ -74,11 +74,11 @@ export const LESSONS = [
     act: (v, e) => v.nextLesion(e.key === "n" ? 1 : -1) },
   { keys: ["m", "d"], shown: "M D",
     words: "measure a length, two diameters: once where it begins, once where it ends",
-    act: (v, e) => v.pen(e.key === "m" ? "length" : "diameters") },
+    act: (v, e) => v.measuring.pen(e.key === "m" ? "length" : "diameters") },
   { keys: ["v"], shown: "V", words: "choose the next measurement; M or D then draws it anew",
-    act: (v) => v.nextMeasurement(1) },
+    act: (v) => v.measuring.next(1) },
   { keys: ["Delete", "Backspace"], shown: "Delete", words: "delete the chosen measurement",
-    act: (v) => v.forgetChosen() },
+    act: (v) => v.measuring.forget() },
   { keys: ["u"], shown: "U", words: "link or unlink the two scans",
     act: (v) => {
       const linked = !v.state.linked;
@@ -93,7 +93,7 @@ export const LESSONS = [
     act: (v) => {
       v.lessons.close();
       v.set({ tool: "point", chosen: "" });
-      v.dropLine();
+      v.measuring.drop();
     } },
   { keys: ["?"], shown: "?", words: "these keys", act: (v) => v.lessons.toggle() },
 ];

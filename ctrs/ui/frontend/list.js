@@ -23,7 +23,7 @@ export function listOf(viewer) {
     if (!place) return;
     const words = `Strongest colour, ${["baseline", "follow-up"][visit]}`;
     const button = make("button", { type: "button" }, words);
-    button.onclick = () => viewer.point(visit, place);
+    button.onclick = () => viewer.lead(visit, place);
     buttons.push(button);
   });
   return buttons;

@@ -7,6 +7,12 @@
 /** @param {Line} line */
 export const lengthOf = ([p, q]) => Math.hypot(q[0] - p[0], q[1] - p[1], q[2] - p[2]);
 
+/** @param {Line} line @returns {Point} */
+export const middleOfLine = ([p, q]) => /** @type {Point} */ (p.map((mm, a) => (mm + q[a]) / 2));
+
+/** Of a ball of this volume, mm. @param {number} ml */
+export const radiusOf = (ml) => Math.cbrt((3000 * ml) / (4 * Math.PI));
+
 /** The line at right angles to `first`, in its plane, that lies under a drag from `start` to `end`.
  * @param {Line} first @param {Point} start @param {Point} end @param {number} through  the normal's axis
  * @returns {Line} */

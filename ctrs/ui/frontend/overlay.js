@@ -17,6 +17,7 @@ export const TUMOUR = "#ffe14d";
 export const LUNGS = "#7fdbff";
 const FAINT = 0.08; // saliency below this share of the strongest would veil the image
 const HALF = 127.5;
+const DARK = "rgba(0, 0, 0, 0.75)"; // what lies beneath lines and words: bone and fat are white
 
 /** @param {number[]} rgb @param {number} alpha  0 to 1 */
 const pixel = ([r, g, b], alpha) => ((Math.round(alpha * 255) << 24) | (b << 16) | (g << 8) | r) >>> 0;
@@ -120,8 +121,9 @@ function outlineOf(at) {
 
 /** The outline of a map at half its full value. @param {CanvasRenderingContext2D} context
  * @param {View} view @param {Volume} map @param {number} mm @param {string} colour
- * @param {number} thickness @returns {{at: Cut, segments: number[]} | null} */
-export function drawOutline(context, view, map, mm, colour, thickness) {
+ * @param {number} thickness @param {number} unit  canvas pixels a CSS pixel
+ * @returns {{at: Cut, segments: number[]} | null} */
+export function drawOutline(context, view, map, mm, colour, thickness, unit) {
   const at = cut(map, view.plane, mm);
   if (!at) return null;
   const segments = outlineOf(at);
@@ -136,9 +138,7 @@ export function drawOutline(context, view, map, mm, colour, thickness) {
     if (n % 4 === 0) context.moveTo(x, y);
     else context.lineTo(x, y);
   }
-  context.strokeStyle = colour;
-  context.lineWidth = thickness;
-  context.stroke();
+  stroke(context, colour, thickness, unit);
   return { at, segments };
 }
 
@@ -164,12 +164,29 @@ export function namePlaces(view, labels, { at, segments }) {
   return places;
 }
 
-/** Text that can be read on any grey. @param {CanvasRenderingContext2D} context
- * @param {string} text @param {[number, number]} spot @param {string} colour */
-export function write(context, text, [x, y], colour) {
-  context.lineWidth = 4;
-  context.strokeStyle = "rgba(0, 0, 0, 0.8)";
-  context.strokeText(text, x, y);
+/** Draw the path so that it is seen on any grey. @param {CanvasRenderingContext2D} context
+ * @param {string} colour @param {number} thickness  in canvas pixels
+ * @param {number} unit  canvas pixels a CSS pixel */
+export function stroke(context, colour, thickness, unit) {
+  context.strokeStyle = DARK;
+  context.lineWidth = thickness + 2 * unit;
+  context.stroke();
+  context.strokeStyle = colour;
+  context.lineWidth = thickness;
+  context.stroke();
+}
+
+/** Text that can be read on any grey, and to its end: beside the edge it begins further left. @param {CanvasRenderingContext2D} context
+ * @param {string} text @param {[number, number]} spot @param {string} colour
+ * @param {number} unit  canvas pixels a CSS pixel */
+export function write(context, text, [x, y], colour, unit) {
+  context.lineJoin = "round"; // a sharp corner would grow thorns
+  context.lineWidth = 4 * unit;
+  context.strokeStyle = DARK;
+  const { width } = context.canvas;
+  const last = width - context.measureText(text).width - 4 * unit;
+  const left = context.textAlign === "left" && x < width ? Math.min(x, last) : x;
+  context.strokeText(text, left, y);
   context.fillStyle = colour;
-  context.fillText(text, x, y);
+  context.fillText(text, left, y);
 }

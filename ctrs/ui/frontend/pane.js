@@ -3,7 +3,7 @@
 import { make, put, surface } from "./dom.js";
 import { drawMeasurement, isSeen } from "./drawing.js";
 import { PLANES, inPatient, placeOf, toScreen, voxelAt } from "./geometry.js";
-import { LUNGS, Overlay, TUMOUR, drawOutline, namePlaces, write } from "./overlay.js";
+import { LUNGS, Overlay, TUMOUR, drawOutline, namePlaces, stroke, write } from "./overlay.js";
 import { rasterOf, reslice, sliceAt } from "./reslice.js";
 import { drawStrip } from "./strip.js";
 import { volumeOf } from "./volume.js";
@@ -14,6 +14,9 @@ import { presetName } from "./windows.js";
 /** @typedef {import("./nouns.js").ScanSource} ScanSource */
 /** @typedef {import("./viewer.js").State} State */
 /** @typedef {import("./volume.js").Volume} Volume */
+
+const CROSSHAIR = "rgb(120, 255, 160)";
+const BARS_MM = [50, 20, 10, 5, 2];
 
 export class Pane {
   /** @param {number} visit @param {() => void} redraw */
@@ -131,7 +134,7 @@ export class Pane {
     } else {
       const words = slice < 0 ? "The scan ends before this place." : "This slice is on its way…";
       context.textAlign = "center";
-      write(context, words, [view.width / 2, view.height / 2], "#ddd");
+      write(context, words, [view.width / 2, view.height / 2], "#ddd", this.unit);
     }
     const thick = volume.source.spacing[view.plane.w];
     for (const drawn of measurements) {
@@ -177,12 +180,12 @@ export class Pane {
     }
     if (tumour && state.fill) this.overlay.drawFill(context, view, tumour, mm);
     if (!state.contours) return;
-    if (lungs) drawOutline(context, view, lungs, mm, LUNGS, unit);
-    const drawn = tumour && drawOutline(context, view, tumour, mm, TUMOUR, 1.8 * unit);
+    if (lungs) drawOutline(context, view, lungs, mm, LUNGS, unit, unit);
+    const drawn = tumour && drawOutline(context, view, tumour, mm, TUMOUR, 1.8 * unit, unit);
     if (!drawn || !lesions?.complete) return;
     context.textAlign = "left";
     for (const [label, [x, y]] of namePlaces(view, lesions, drawn)) {
-      write(context, this.source?.names[label] ?? "", [x + 5 * unit, y], TUMOUR);
+      write(context, this.source?.names[label] ?? "", [x + 5 * unit, y], TUMOUR, unit);
     }
   }
 
@@ -192,8 +195,6 @@ export class Pane {
     const { context } = this;
     const [x, y] = toScreen(view, at);
     const gap = 12 * this.unit;
-    context.strokeStyle = "rgba(120, 255, 160, 0.75)";
-    context.lineWidth = this.unit;
     context.beginPath();
     for (const [from, to] of [[0, x - gap], [x + gap, view.width]]) {
       context.moveTo(from, y);
@@ -203,22 +204,24 @@ export class Pane {
       context.moveTo(x, from);
       context.lineTo(x, to);
     }
-    context.stroke();
+    stroke(context, CROSSHAIR, this.unit, this.unit);
   }
 
-  /** Five centimetres. @param {View} view */
+  /** A length to compare with, as long as there is room for. @param {View} view */
   #drawScaleBar(view) {
     const { context } = this;
     const unit = this.unit;
-    const y = view.height - 10 * unit;
-    context.strokeStyle = "#fff";
-    context.lineWidth = 2 * unit;
+    const mm = BARS_MM.find((one) => one * view.scale <= view.width / 2) ?? 1;
+    const [left, right, y] = [12 * unit, 12 * unit + mm * view.scale, view.height - 12 * unit];
     context.beginPath();
-    context.moveTo(12 * unit, y);
-    context.lineTo(12 * unit + 50 * view.scale, y);
-    context.stroke();
+    context.moveTo(left, y - 4 * unit);
+    context.lineTo(left, y);
+    context.lineTo(right, y);
+    context.lineTo(right, y - 4 * unit);
+    stroke(context, "#fff", 2 * unit, unit);
     context.textAlign = "left";
-    write(context, "5 cm", [12 * unit, y - 6 * unit], "#fff");
+    const words = mm < 10 ? `${mm} mm` : `${mm / 10} cm`;
+    write(context, words, [left + 4 * unit, y - 6 * unit], "#fff", unit);
   }
 
   /** @param {State} state @param {View} view @param {number} slice */

@@ -18,8 +18,8 @@ export class Pointer {
     this.turned = 0;
     /** @type {((event: PointerEvent) => void) | null} */
     this.drag = null;
-    /** @type {import("./nouns.js").Measurement | null} */
-    this.bent = null;
+    /** An end was pulled of what had been whole before. */
+    this.bent = false;
     const { stage } = pane;
     stage.addEventListener("wheel", (/** @type {WheelEvent} */ e) => this.#wheel(e), { passive: false });
     stage.addEventListener("pointerdown", (/** @type {PointerEvent} */ e) => this.#down(e));
@@ -71,9 +71,8 @@ export class Pointer {
     const grip = this.#gripAt(event);
     if (grip) return this.#bending(grip);
     if (tool === "length" || tool === "diameters") {
-      viewer.finished = false;
-      viewer.beginLine(pane.visit, this.#place(event));
-      return (/** @type {PointerEvent} */ e) => viewer.extendLine(this.#place(e));
+      viewer.measuring.begin(pane.visit, this.#place(event));
+      return (/** @type {PointerEvent} */ e) => viewer.measuring.extend(this.#place(e));
     }
     viewer.point(pane.visit, this.#place(event));
     return (/** @type {PointerEvent} */ e) => viewer.point(pane.visit, this.#place(e));
@@ -103,7 +102,7 @@ export class Pointer {
     const view = /** @type {import("./geometry.js").View} */ (pane.view);
     const at = viewer.state.at[pane.visit];
     const thick = viewer.data.scans[pane.visit].ct.spacing[view.plane.w];
-    const seen = viewer.measurementsOf(pane.visit).filter(
+    const seen = viewer.measuring.of(pane.visit).filter(
       (one) => one.plane === viewer.state.plane && isSeen(one, view, at, thick),
     );
     return endAt(view, seen, this.#spot(event), REACH * pane.unit);
@@ -112,13 +111,15 @@ export class Pointer {
   /** Move one end of a line; a first diameter that turns takes the second with it.
    * @param {{drawn: import("./nouns.js").Measurement, line: number, end: number}} grip */
   #bending({ drawn, line, end }) {
-    const { viewer } = this;
+    const { measuring } = this.viewer;
+    const open = measuring.draft?.key === drawn.key; // its second diameter may still come
+    if (!open) measuring.keepOpen();
     const draft = structuredClone(drawn);
     const through = PLANES[drawn.plane].w;
-    viewer.set({ chosen: drawn.key });
+    measuring.pick(drawn.key);
     return (/** @type {PointerEvent} */ e) => {
-      this.bent = viewer.draft = draft;
-      viewer.finished = false;
+      measuring.draft = draft;
+      this.bent = !open;
       const place = this.#place(e);
       place[through] = drawn.lines[0][0][through];
       const ends = draft.lines[line];
@@ -127,7 +128,7 @@ export class Pointer {
       if (line === 0 && draft.lines[1]) {
         draft.lines[1] = atRightAngles(draft.lines[0], ...draft.lines[1], through);
       }
-      viewer.draw();
+      this.viewer.draw();
     };
   }
 
@@ -144,8 +145,9 @@ export class Pointer {
   #up() {
     if (!this.drag) return;
     this.drag = null;
-    if (this.bent) this.viewer.keep(this.bent);
-    else if (this.viewer.draft && !this.viewer.finished) this.viewer.endLine();
-    this.bent = null;
+    const { measuring } = this.viewer;
+    if (this.bent && measuring.draft) measuring.keep(measuring.draft);
+    else measuring.end();
+    this.bent = false;
   }
 }

@@ -11,7 +11,7 @@ import { LOWERED, TUMOUR } from "./overlay.js";
 export function drawStrip(context, ct, plane, tumour, saliency) {
   const { width, height } = context.canvas;
   context.clearRect(0, 0, width, height);
-  context.fillStyle = "rgba(128, 128, 128, 0.25)";
+  context.fillStyle = "#333"; // faint yellow is seen on dark only
   context.fillRect(0, 0, width, height);
   if (tumour?.complete) drawHalf(context, ct, plane, tumour, TUMOUR, 0);
   if (saliency?.complete) drawHalf(context, ct, plane, saliency, `rgb(${LOWERED})`, 1);

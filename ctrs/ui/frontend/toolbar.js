@@ -40,15 +40,19 @@ export class Toolbar {
 
   #build() {
     const { viewer } = this;
-    for (const [plane, words] of Object.entries(OPTIONS)) {
-      this.#choice("plane", plane, words);
+    for (const [name, words] of Object.entries(OPTIONS)) {
+      const plane = /** @type {import("./nouns.js").PlaneName} */ (name);
+      this.#switch(words, (s) => s.plane === plane, () => viewer.set({ plane }));
     }
     this.#gap();
     for (const [name, window] of PRESETS) {
       this.#switch(name, (s) => presetName(s.window) === name, () => viewer.set({ window }));
     }
     this.#gap();
-    for (const [tool, words] of Object.entries(TOOLS)) this.#choice("tool", tool, words);
+    for (const [tool, words] of Object.entries(TOOLS)) {
+      const taken = /** @type {import("./viewer.js").Tool} */ (tool);
+      this.#switch(words, (s) => s.tool === taken, () => viewer.measuring.take(taken));
+    }
     this.#gap();
     this.#switch("Linked", (s) => s.linked, () => viewer.set({ linked: !viewer.state.linked }));
     this.#switch("Outlines", (s) => s.contours, () => viewer.set({ contours: !viewer.state.contours }));
@@ -56,18 +60,11 @@ export class Toolbar {
     this.#switch("Crosshair", (s) => s.crosshair, () => viewer.set({ crosshair: !viewer.state.crosshair }));
     this.element.append(this.saliency);
     this.#button("Link here", () => viewer.linkHere());
-    this.#button("Delete", () => viewer.forgetChosen());
+    this.#button("Delete", () => viewer.measuring.forget());
     this.#button("Copy link", () => viewer.copyLink());
     this.#button("Full screen", () => viewer.toggleScreen());
     this.#button("Keys ?", () => viewer.lessons.toggle());
     this.element.append(this.link);
-  }
-
-  /** @param {"plane" | "tool"} part @param {string} value @param {string} words */
-  #choice(part, value, words) {
-    this.#switch(words, (s) => s[part] === value, () => {
-      this.viewer.set(/** @type {Partial<State>} */ ({ [part]: value }));
-    });
   }
 
   /** @param {string} words @param {(state: State) => boolean} isOn @param {() => unknown} act */

@@ -2,11 +2,11 @@
 
 import { decode, encode } from "./address.js";
 import { make } from "./dom.js";
-import { PLANES, add, apply, clamp, fitting, indexOf, inverse, middleOf } from "./geometry.js";
+import { PLANES, add, apply, clamp, fitting, indexOf, inverse, middleOf, toScreen } from "./geometry.js";
 import { lessonOf } from "./keys.js";
 import { Lessons } from "./lessons.js";
 import { listOf } from "./list.js";
-import { atRightAngles, freeName, lengthOf } from "./measure.js";
+import { Measuring } from "./measuring.js";
 import { Pane } from "./pane.js";
 import { Pointer } from "./pointer.js";
 import { Toolbar } from "./toolbar.js";
@@ -15,7 +15,6 @@ import { PRESETS, table } from "./windows.js";
 /** @typedef {import("./nouns.js").Data} Data */
 /** @typedef {import("./nouns.js").Point} Point */
 /** @typedef {import("./nouns.js").PlaneName} PlaneName */
-/** @typedef {import("./nouns.js").Measurement} Measurement */
 /** @typedef {"point" | "window" | "pan" | "length" | "diameters"} Tool */
 
 /**
@@ -55,15 +54,12 @@ export class Viewer {
     this.born = performance.now();
     /** The last place that python asked for. */
     this.gone = 0;
-    /** A line is whole and handed over. */
-    this.finished = false;
     /** @type {import("./windows.js").Window | null} */
     this.tableOf = null;
     /** @type {Uint32Array} */
     this.table = new Uint32Array(0);
     this.redraw = () => this.draw();
-    /** @type {Measurement | null} */
-    this.draft = null;
+    this.measuring = new Measuring(this);
     this.panes = [0, 1].map((visit) => new Pane(visit, this.redraw));
     this.toolbar = new Toolbar(this);
     this.lessons = new Lessons();
@@ -109,12 +105,12 @@ export class Viewer {
     this.data = data;
     this.panes.forEach((pane, visit) => pane.show(data.scans[visit]));
     this.state.offset = data.link.offset;
-    if (this.finished) this.draft = null; // what python kept of it is in its data now
+    this.measuring.settle();
     this.list.replaceChildren(...listOf(this));
     this.notes.replaceChildren(...this.toolbar.notes());
     if (goto) {
       this.gone = goto.n;
-      this.point(goto.visit, goto.at);
+      this.lead(goto.visit, goto.at);
     }
     this.draw();
   }
@@ -148,6 +144,25 @@ export class Viewer {
     this.state.at[visit] = place;
     if (this.state.linked) this.state.at[1 - visit] = this.#across(visit, place);
     this.draw();
+  }
+
+  /** Put the crosshair, and move the picture if it would lie outside. @param {number} visit
+   * @param {Point} place */
+  lead(visit, place) {
+    this.point(visit, place);
+    this.#reveal(visit);
+  }
+
+  /** Enlarged or moved away, the picture may not show the crosshair: bring it into the middle.
+   * @param {number} visit */
+  #reveal(visit) {
+    const view = this.#views()[visit];
+    const [x, y] = toScreen(view, this.state.at[visit]);
+    const { width, height } = view;
+    if (x >= 0 && x <= width && y >= 0 && y <= height) return;
+    const { at, linked } = this.state;
+    const [from, place] = linked && visit === 1 ? [0, this.#across(1, at[1])] : [visit, at[visit]];
+    this.set({ pan: add(place, middleOf(this.data.scans[from].ct), -1) });
   }
 
   /** @param {number} visit @param {number} slices  down the screen */
@@ -187,6 +202,7 @@ export class Viewer {
     else if (second) this.point(1, second);
     // Where both are known, each scan shows its own: the link may be some millimetres off.
     if (first && second) this.state.at = [first, second];
+    this.#reveal(first ? 0 : 1);
     this.say(`${name}, ${lesion.ml.map((ml) => (ml ? `${ml.toFixed(1)} ml` : "not seen")).join(", then ")}`);
     this.list.replaceChildren(...listOf(this));
     this.draw();
@@ -261,104 +277,6 @@ export class Viewer {
     this.toolbar.showLink(url.href);
   }
 
-  // --- Measuring ------------------------------------------------------------------------------
-
-  /** @param {number} visit @returns {Measurement[]} */
-  measurementsOf(visit) {
-    const kept = this.data.measurements.filter((one) => one.visit === visit);
-    if (!this.draft || this.draft.visit !== visit) return kept;
-    const { key } = this.draft;
-    return [...kept.filter((one) => one.key !== key), this.draft];
-  }
-
-  /** Begin a line, or its second diameter, at a place. @param {number} visit @param {Point} place */
-  beginLine(visit, place) {
-    const { draft } = this;
-    const goesOn = draft && draft.visit === visit && draft.plane === this.state.plane;
-    if (this.state.tool === "diameters" && goesOn && draft.lines.length === 1) {
-      draft.lines.push([place, place]);
-      return;
-    }
-    const again = this.data.measurements.find((one) => one.key === this.state.chosen);
-    const taken = this.data.measurements.map((one) => one.lesion);
-    this.draft = {
-      key: again?.visit === visit ? again.key : crypto.randomUUID(),
-      lesion: (again?.lesion ?? this.state.lesion) || freeName(taken),
-      visit,
-      plane: this.state.plane,
-      lines: [[place, place]],
-    };
-  }
-
-  /** @param {Point} place */
-  extendLine(place) {
-    if (!this.draft) return;
-    const { lines, plane } = this.draft;
-    const last = lines.length - 1;
-    const [start] = lines[last];
-    const through = PLANES[plane].w;
-    lines[last] = last === 0 ? [start, place] : atRightAngles(lines[0], start, place, through);
-    this.draw();
-  }
-
-  /** A line is drawn; hand it on unless its second diameter is still to come. */
-  endLine() {
-    if (!this.draft) return;
-    const lines = this.draft.lines;
-    if (lines.some((line) => lengthOf(line) < 0.5)) return this.dropLine();
-    if (this.state.tool === "diameters" && lines.length === 1) {
-      return this.say("Now the diameter at right angles.");
-    }
-    this.keep(this.draft);
-  }
-
-  /** @param {Measurement} drawn */
-  keep(drawn) {
-    this.draft = drawn;
-    this.tell("drawn", drawn);
-    this.set({ chosen: drawn.key }, `${drawn.lesion}: ${lengthOf(drawn.lines[0]).toFixed(1)} mm.`);
-    this.finished = true;
-  }
-
-  dropLine() {
-    this.draft = null;
-    this.draw();
-  }
-
-  /** By keyboard: the crosshair is the pen; once to begin, once more to end. @param {Tool} tool */
-  pen(tool) {
-    this.state.tool = tool;
-    const open = this.draft && !this.finished;
-    const lines = this.draft?.lines ?? [];
-    const place = this.state.at[this.active];
-    if (open && (lines.length === 2 || lengthOf(lines[0]) === 0)) {
-      this.extendLine(place);
-      return this.endLine();
-    }
-    this.finished = false;
-    this.beginLine(this.active, place);
-    this.say("Move the crosshair to the other end, and press the key again.");
-    this.draw();
-  }
-
-  /** @param {number} by */
-  nextMeasurement(by) {
-    const all = this.data.measurements;
-    if (all.length === 0) return this.say("Nothing was measured yet.");
-    const at = all.findIndex((one) => one.key === this.state.chosen);
-    const next = all[(at + by + all.length) % all.length];
-    this.state.plane = next.plane;
-    this.point(next.visit, next.lines[0][0]);
-    this.set({ chosen: next.key }, `${next.lesion} is chosen.`);
-  }
-
-  forgetChosen() {
-    if (!this.state.chosen) return this.say("Choose a measurement first.");
-    this.tell("forgotten", this.state.chosen);
-    this.draft = null;
-    this.set({ chosen: "" }, "The measurement was deleted.");
-  }
-
   // --- Drawing --------------------------------------------------------------------------------
 
   draw() {
@@ -371,19 +289,22 @@ export class Viewer {
     const started = performance.now();
     if (this.tableOf !== state.window) this.table = table(state.window);
     this.tableOf = state.window;
-    const plane = PLANES[state.plane];
-    const { width, height } = this.panes[0].context.canvas;
-    const still = /** @type {Point} */ ([0, 0, 0]);
-    const fits = this.data.scans.map((scan, visit) =>
-      fitting(plane, scan.ct, this.#centre(visit, still), width, height),
-    );
-    const scale = Math.min(...fits) * state.zoom;
-    this.panes.forEach((pane, visit) => {
-      const view = pane.viewOf(state, scale, this.#centre(visit, state.pan));
-      pane.draw(state, view, this.table, this.measurementsOf(visit));
+    this.#views().forEach((view, visit) => {
+      this.panes[visit].draw(state, view, this.table, this.measuring.of(visit));
     });
     this.toolbar.refresh();
     this.#note(performance.now() - started);
+  }
+
+  /** How both scans come to the screen, in one scale. */
+  #views() {
+    const { state } = this;
+    const { width, height } = this.panes[0].context.canvas;
+    const fits = this.data.scans.map((scan, visit) =>
+      fitting(PLANES[state.plane], scan.ct, this.#centre(visit, [0, 0, 0]), width, height),
+    );
+    const scale = Math.min(...fits) * state.zoom;
+    return this.panes.map((pane, visit) => pane.viewOf(state, scale, this.#centre(visit, state.pan)));
   }
 
   /** What lies in the middle of a pane: linked, the same place in both. @param {number} visit
