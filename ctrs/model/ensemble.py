@@ -61,7 +61,7 @@ class Perceived(NamedTuple):
 class SeenPair(NamedTuple):
     """What is left of two scans for the second network, (N, …)."""
 
-    inputs: Tensor  # (N, 23), see `ctrs.model.measure.INPUTS`
+    inputs: Tensor  # (N, 24), see `ctrs.model.measure.INPUTS`
     measures: Tensor  # (N, 2, 14), baseline and follow-up
     embeddings: Tensor  # (N, 2, 96)
 
@@ -215,10 +215,10 @@ def see_pair(before: Perceived, after: Perceived, voxel_ml: float) -> SeenPair:
 def new_mask(before: Perceived, after: Perceived) -> Tensor:
     """Where the follow-up has candidates for new tumours, (1, 1, Z, Y, X) of 0 and 1."""
     at = STRUCTURES.index("tumour")
-    shares = [firm(scan.maps)[0, at].numpy() for scan in (before, after)]
+    known, shares = before.maps[0, at].numpy(), firm(after.maps)[0, at].numpy()
     lungs = (before.lungs[0, 0].numpy() > 0, after.lungs[0, 0].numpy() > 0)
-    found = np.zeros(shares[1].shape, np.float32)
-    for candidate in new_tumours(shares[0], shares[1], lungs):
+    found = np.zeros(shares.shape, np.float32)
+    for candidate in new_tumours(known, shares, lungs):
         found[candidate > 0] = 1
     return torch.from_numpy(found)[None, None]
 

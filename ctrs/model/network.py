@@ -159,7 +159,7 @@ class Foreseer(nn.Module):
         self.baseline = nn.Parameter(torch.full((len(EDGES_MONTHS),), -2.0))
 
     def forward(self, inputs: Tensor, days: Tensor) -> Tensor:
-        """Hazard logits per interval: (B, 23), (B,) -> (B, 9); higher = dies sooner."""
+        """Hazard logits per interval: (B, 24), (B,) -> (B, 9); higher = dies sooner."""
         x = ((inputs - self.centre) / self.scale).clamp(-3, 3)
         x = torch.cat([x, (days[:, None] - 84.0) / 28.0], dim=1)
         straight = functional.linear(x, self._one_sign(self.direct.weight), self.direct.bias)
