@@ -231,7 +231,9 @@ def test_two_diameters_are_drawn_with_the_mouse_and_become_targets(page):
             page.mouse.up()
         table = page.get_by_test_id("stTable").filter(has_text="By")
         expect(table.get_by_text("×")).to_have_count(visit + 1, timeout=20_000)
-    choose(page, "Targets", "L1")
+    rows = table.locator("tbody tr")
+    expect(rows).to_have_count(1)  # the same lesion in both scans
+    choose(page, "Targets", rows.locator("th").inner_text())
     expect(page.get_by_text("Sum of the targets")).to_be_visible(timeout=20_000)
 
 

@@ -291,7 +291,7 @@ class _ConcordantPairs:
     def _pairs(self, draws: Counts) -> Floats:
         total = np.cumsum(draws, axis=1)  # whole numbers, exact
         outlived = total[:, -1:] - total[:, self._outlived_from - 1]
-        return np.einsum("rd,rd->r", draws[:, self._dead], outlived, dtype=float)
+        return np.asarray(np.einsum("rd,rd->r", draws[:, self._dead], outlived, dtype=float))
 
 
 class _CaseControlPairs:

@@ -138,7 +138,7 @@ def _smoothed(
         )
     beta, middle = fit.log_hazards.to_numpy(dtype=float), basis.mean(axis=0)
     baseline = breslow(np.exp((basis - middle) @ beta), months, event, at)
-    return np.exp(-baseline * np.exp((new_basis - middle) @ beta))
+    return np.asarray(np.exp(-baseline * np.exp((new_basis - middle) @ beta)))
 
 
 def _complementary_log_log(survival: Floats) -> Floats:

@@ -36,8 +36,7 @@ def staying(lost: Floats, died: Floats, longer: float | Floats = 0.0) -> Floats:
     left = np.cumsum((lost + died)[..., ::-1], axis=-1)[..., ::-1] + longer
     could_be_lost = left - died
     share = np.divide(lost, could_be_lost, out=np.zeros_like(lost), where=could_be_lost > 0)
-    kept: Floats = np.cumprod(1.0 - share, axis=-1)
-    return kept
+    return np.asarray(np.cumprod(1.0 - share, axis=-1), dtype=float)
 
 
 def inverse_weights(months: Floats, event: Mask, at: Floats) -> Floats:

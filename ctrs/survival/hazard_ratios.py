@@ -192,7 +192,7 @@ def levels_of(table: pd.DataFrame, column: str) -> pd.Series:
     order = ordered_levels(column, {names[code] for code in np.unique(codes)})
     places = {level: place for place, level in enumerate(order)}
     own = np.array([places.get(name, -1) for name in names])[codes]
-    return pd.Series(pd.Categorical.from_codes(own, order), table.index)
+    return pd.Series(pd.Categorical.from_codes(own.tolist(), pd.Index(order)), table.index)
 
 
 def ordered_levels(column: str, present: Collection[str]) -> list[str]:
