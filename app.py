@@ -7,7 +7,9 @@ pages beside it are listed in `ctrs.ui.PAGES`.
 import streamlit as st
 
 from ctrs import ui
+from ctrs.memory import share_arenas
 
+share_arenas()
 app = st.App(__file__, routes=ui.ROUTES, middleware=ui.MIDDLEWARE)
 
 if __name__ == "__main__":

@@ -336,7 +336,7 @@ def test_many_stable_patients_come_in_parts(filled, app):
     open_page(app, STABLE)
     (listed,) = app.get("dataframe")
     assert len(listed.value) == 40
-    app.selectbox(key="stable_part").set_value(40).run()
+    app.selectbox(key="stable_part_of_53").set_value(40).run()
     (listed,) = app.get("dataframe")
     assert listed.value["No."].tolist() == list(range(41, 54))
     assert "High-risk patients die at **" in read(app)

@@ -184,10 +184,11 @@ def _show_table_one(chosen: Chosen) -> None:
     table = table_one(split_by_risk(chosen.cohort))
     shown = table.assign(Level=[messages.level(level) for level in table["Level"]])
     st.table(shown, border="horizontal", hide_index=True)
-    st.markdown(
-        ":small[Standardised difference: how far the groups are apart, in standard deviations;"
-        " below 0.1 they are alike.]"
-    )
+    if "Standardised difference" in table:  # of two groups
+        st.markdown(
+            ":small[Standardised difference: how far the groups are apart, in standard deviations;"
+            " below 0.1 they are alike.]"
+        )
     st.download_button(
         "Take the table along (CSV)",
         as_csv(table, _methods(methods.TABLE_ONE, chosen)),

@@ -79,7 +79,7 @@ def _choose_part(n: int) -> int:
         "Patients, lowest score first",
         parts,
         format_func=lambda start: f"{start + 1} to {min(start + LANES, n)} of {n}",
-        key="stable_part",
+        key=f"stable_part_of_{n}",  # a list of other patients begins at its top
         width=260,
     )
 
