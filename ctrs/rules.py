@@ -153,8 +153,8 @@ def _answer(config: Config) -> tuple[Rule, ...]:
         Rule("networks", f"more than {100 * zone.red_members_range:.0f} points apart",
              Consequence.RED, "they do not know"),
         Rule("interval", f"wider than {100 * zone.amber_interval_width:.0f} points", amber,
-             "it says hardly anything; of the simulated test patients half have more than 63 "
-             "points, one in 200 more than 70"),
+             "it says hardly anything; of the simulated test patients half have more than 61 "
+             "points, one in 200 more than 69"),
         Rule("unusual", f"above the {zone.amber_ood_percentile:.0f}th percentile of the training "
              "pairs", amber, "the model has seen few like it"),
     )  # fmt: skip

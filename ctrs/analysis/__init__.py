@@ -10,10 +10,11 @@ from ctrs.analysis.high_against_low import high_against_low
 from ctrs.analysis.predicted_and_observed import PredictedAndObserved, predicted_and_observed
 from ctrs.analysis.reclassification import Flow, reclassify
 from ctrs.analysis.selection import FACTORS, Selection, Step, levels, select
-from ctrs.analysis.table_one import table_one
+from ctrs.analysis.table_one import DIFFERENCE, table_one
 from ctrs.analysis.useful_range import useful_range
 
 __all__ = [
+    "DIFFERENCE",
     "FACTORS",
     "Compared",
     "ExploratoryCut",

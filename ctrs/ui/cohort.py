@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from ctrs.analysis import (
+    DIFFERENCE,
     ExploratoryCut,
     best_cut,
     from_treatment_start,
@@ -184,9 +185,9 @@ def _show_table_one(chosen: Chosen) -> None:
     table = table_one(split_by_risk(chosen.cohort))
     shown = table.assign(Level=[messages.level(level) for level in table["Level"]])
     st.table(shown, border="horizontal", hide_index=True)
-    if "Standardised difference" in table:  # of two groups
+    if DIFFERENCE in table:  # of two groups
         st.markdown(
-            ":small[Standardised difference: how far the groups are apart, in standard deviations;"
+            f":small[{DIFFERENCE}: how far the groups are apart, in standard deviations;"
             " below 0.1 they are alike.]"
         )
     st.download_button(

@@ -197,7 +197,7 @@ def show_strip(score: ResponseScore, reference: str) -> None:
     below = float((scores < score.survival_12m).mean())
     st.markdown(
         f"The number is higher than that of **{messages.percent(below)}** of the"
-        f" {messages.patients(len(scores))} ({messages.literal(cohort_words(reference))})."
+        f" {messages.patients(len(scores))} of {messages.literal(cohort_words(reference))}."
     )
     everybody = select(others, {})
     show_exhibit(
