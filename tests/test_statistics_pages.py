@@ -399,7 +399,7 @@ def test_an_imported_cohort_can_be_what_the_patient_is_compared_with(filled, app
     text = read(app)
     assert f"all patients **{len(ward)}** → Risk group: High risk **{high}**" in text
     assert f"{high} patients like this one" in text
-    assert f"of the {len(ward)} patients (Ward *7*)" in text
+    assert f"of the {len(ward)} patients of Ward *7*." in text
     assert "these patients of Ward *7*" in text
     assert "demo cohort" not in text
     assert not app.exception
