@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +70,21 @@ def open_patient(page, url, view=""):
     page.wait_for_selector("[data-testid=viewer][data-full]", timeout=60_000)
 
 
+@contextmanager
+def a_new_frame(page):
+    """Wait until what is done within was drawn."""
+    viewer = page.locator("[data-testid=viewer]")
+    frames = viewer.get_attribute("data-frames")
+    yield
+    expect(viewer).not_to_have_attribute("data-frames", frames)
+
+
 def press(page, keys, pane=0):
     stage = page.locator(".stage").nth(pane)
     stage.focus()
     for key in keys.split():
-        frames = page.locator("[data-testid=viewer]").get_attribute("data-frames")
-        page.keyboard.press(key)
-        expect(page.locator("[data-testid=viewer]")).not_to_have_attribute("data-frames", frames)
+        with a_new_frame(page):
+            page.keyboard.press(key)
 
 
 def slices(page):
@@ -312,11 +321,13 @@ def test_the_cheat_sheet_opens_on_a_question_mark_and_streamlits_keys_do_nothing
 
 def test_a_lesion_leads_both_scans_to_its_place(page):
     press(page, "Home")
-    page.get_by_role("button", name=re.compile("^L1")).click()
+    lesion = page.get_by_role("button", name=re.compile("^L1"))
+    with a_new_frame(page):
+        lesion.click()
     first, second = slices(page)
     assert first > 10
     assert second > 10
-    assert page.get_by_role("button", name=re.compile("^L1")).get_attribute("aria-pressed")
+    expect(lesion).to_have_attribute("aria-pressed", "true")
 
 
 def test_the_server_has_nothing_to_complain_of(page, seen, tmp_path_factory):
