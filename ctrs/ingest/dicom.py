@@ -58,7 +58,7 @@ _DECODERS = {
     uid.RLELossless: "pydicom",
     uid.JPEGLSLossless: "pyjpegls",
     uid.JPEGLSNearLossless: "pyjpegls",
-    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000Lossless: _BY_SIMPLEITK,  # on all cores; pylibjpeg's holds Python's lock
     uid.JPEG2000: "pylibjpeg",
     uid.HTJ2KLossless: "pylibjpeg",
     uid.HTJ2KLosslessRPCL: "pylibjpeg",
@@ -582,13 +582,13 @@ def _decode_frame(ds: Dataset, frame: int) -> Stored:
         coded = get_frame(ds.PixelData, frame, number_of_frames=int(ds.get("NumberOfFrames") or 1))
         _check_coded_size(coded, int(ds.Rows), int(ds.Columns))
         if decoder == _BY_SIMPLEITK:
-            return _decode_jpeg_lossless(ds, coded)
+            return _decode_by_simpleitk(ds, coded)
     stored = pixel_array(ds, index=frame, raw=True, decoding_plugin=decoder)
     return stored.reshape(int(ds.Rows), int(ds.Columns))
 
 
-def _decode_jpeg_lossless(ds: Dataset, coded: bytes) -> Stored:
-    """By the GDCM inside SimpleITK: pydicom's own choice for this syntax is under the GPL.
+def _decode_by_simpleitk(ds: Dataset, coded: bytes) -> Stored:
+    """By the GDCM inside SimpleITK: for JPEG lossless, pydicom's own choice is under the GPL.
 
     GDCM reads files and rescales what it reads; a file with this frame and no rescale in it
     gives the stored values.
