@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from ctrs.lungs import Chest, describe_chest, find_lungs
 from ctrs.types import Array, Mask, PreparedScan, Triple, Volume
 
 AIR_HU = -1024.0
+# Of a voxel. Places are often whole or half voxels: what is rounded in between is the same for
+# every part of a scan.
+_BETWEEN = 0.38
 
 
 def prepare(
@@ -26,9 +30,13 @@ def prepare(
         The prepared scan, and the measurements of the chest by which the caller decides
         whether it may be scored. Without lungs the box lies in the middle of the scan.
     """
-    coarse, start = downsample(volume.hu, volume.spacing, config.spacing_mm)
+    first = _first_mm(volume)
+    coarse, start = downsample(volume.hu, volume.spacing, config.spacing_mm, first)
     lungs = find_lungs(coarse, config.spacing_mm, chest_config)
-    corner = _corner(lungs, config.shape)
+    begins = [
+        round((at + s) / mm) for at, s, mm in zip(first, start, config.spacing_mm, strict=True)
+    ]
+    corner = _corner(lungs, config.shape, begins)
     image = _cut(coarse, corner, config.shape, AIR_HU)
     prepared = PreparedScan(
         image=window(image, config.window_hu),
@@ -45,7 +53,8 @@ def onto_model_grid(values: Array, spacing: Triple, prepared: PreparedScan) -> A
     Returns:
         Shape of ``prepared.image``; a mask becomes the share of each voxel that it covers.
     """
-    coarse, start = downsample(values, spacing, prepared.spacing)
+    first = _first_of(prepared, spacing)
+    coarse, start = downsample(values, spacing, prepared.spacing, first)
     z, y, x = (
         round((o - s) / mm)
         for o, s, mm in zip(prepared.origin, start, prepared.spacing, strict=True)
@@ -76,34 +85,65 @@ def onto_scan_grid(values: Array, prepared: PreparedScan, volume: Volume) -> Arr
     return np.asarray(sitk.GetArrayFromImage(resampled), np.float32)
 
 
-def downsample(hu: Array, spacing: Triple, new_spacing: Triple) -> tuple[Array, Triple]:
+def _first_mm(volume: Volume) -> Triple:
+    """Where the first voxel lies in the patient, along the scan's own axes, ``(z, y, x)`` in mm."""
+    cosines = np.array(volume.direction).reshape(3, 3)  # columns: axes x, y, z
+    x, y, z = (float(mm) for mm in cosines.T @ np.array(volume.origin))
+    return z, y, x
+
+
+def _first_of(prepared: PreparedScan, spacing: Triple) -> Triple:
+    """A place of the scan's first voxel for which `downsample` gives the grid of ``prepared``."""
+    z, y, x = (
+        0.5 * (max(1, int(new / old)) - 1) * old - at
+        for at, old, new in zip(prepared.origin, spacing, prepared.spacing, strict=True)
+    )
+    return z, y, x
+
+
+def downsample(
+    hu: Array, spacing: Triple, new_spacing: Triple, first_mm: Triple = (0.0, 0.0, 0.0)
+) -> tuple[Array, Triple]:
     """Resample to ``new_spacing``, averaging where the grid becomes coarser.
 
     Averaging first keeps the noise of a sharp kernel from folding into the coarse grid.
+
+    Args:
+        first_mm: Where the first voxel lies, ``(z, y, x)``. The new grid stays where it is when a
+            part of the scan is given, which begins elsewhere.
 
     Returns:
         HU on the new grid, and the centre of its first voxel in mm from the centre of the
         first voxel of ``hu``, ``(z, y, x)``.
     """
-    image = sitk.GetImageFromArray(hu)  # sitk reads (z, y, x) arrays as x, y, z images
     factors = [max(1, int(new / old)) for old, new in zip(spacing, new_spacing, strict=True)]
+    skipped = [
+        _before_first_bin(*axis) for axis in zip(hu.shape, spacing, first_mm, factors, strict=True)
+    ]
+    # sitk reads (z, y, x) arrays as x, y, z images
+    image = sitk.GetImageFromArray(hu[tuple(slice(n, None) for n in skipped)])
     shrunk = sitk.BinShrink(image, factors[::-1])
     # ITK leaves the centre of the first bin where the first voxel was: put it where it is.
-    start = tuple(0.5 * (f - 1) * mm for f, mm in zip(factors, spacing, strict=True))
-    shrunk.SetOrigin(start[::-1])
+    bins = [(n + 0.5 * (f - 1)) * mm for n, f, mm in zip(skipped, factors, spacing, strict=True)]
+    shrunk.SetOrigin(bins[::-1])
     shrunk.SetSpacing([f * mm for f, mm in zip(factors, spacing, strict=True)][::-1])
+    start = tuple(
+        at + new * (round(u := (first + n * mm) / new) - u)
+        for at, first, n, mm, new in zip(bins, first_mm, skipped, spacing, new_spacing, strict=True)
+    )
     size = [
-        max(1, round((n - 1) * old / new) + 1)
-        for n, old, new in zip(
-            shrunk.GetSize(), shrunk.GetSpacing(), new_spacing[::-1], strict=True
+        max(1, round((at + (n - 1) * old - begin) / new) + 1)
+        for n, old, new, at, begin in zip(
+            shrunk.GetSize(), shrunk.GetSpacing(), new_spacing[::-1], bins[::-1], start[::-1],
+            strict=True,
         )
-    ]
+    ]  # fmt: skip
     resampled = sitk.Resample(
         shrunk,
         size,
         sitk.Transform(),
         sitk.sitkLinear,
-        shrunk.GetOrigin(),
+        start[::-1],
         new_spacing[::-1],
         shrunk.GetDirection(),
         # The last voxel of the new grid may lie up to half its size beyond the last slice. Air
@@ -113,17 +153,33 @@ def downsample(hu: Array, spacing: Triple, new_spacing: Triple) -> tuple[Array, 
     return sitk.GetArrayFromImage(resampled), start  # type: ignore[return-value]
 
 
+def _before_first_bin(n: int, mm: float, first_mm: float, factor: int) -> int:
+    """Voxels in front of the first whole bin, where bins lie alike in every part of a scan."""
+    skipped = -int(np.floor(first_mm / mm + _BETWEEN)) % factor
+    return skipped if n - skipped >= factor else 0
+
+
 def window(hu: Array, window_hu: tuple[float, float]) -> Array:
     """Clip to the window and rescale to [0, 1]: 0 at its lower end, 1 at its upper end."""
     low, high = window_hu
     return ((np.clip(hu, low, high) - low) / (high - low)).astype(np.float32)
 
 
-def _corner(lungs: Mask, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """First voxel of the box whose centre is the centre of the lungs' bounding box."""
+def _corner(
+    lungs: Mask, shape: tuple[int, int, int], begins: Sequence[int]
+) -> tuple[int, int, int]:
+    """First voxel of the box whose centre is the centre of the lungs' bounding box.
+
+    Args:
+        begins: Where ``lungs`` begins on the grid of the patient: a box between two voxels is
+            moved to the same one in every part of a scan.
+    """
     found = np.argwhere(lungs)
     low, high = (found.min(0), found.max(0)) if found.size else (np.zeros(3), lungs.shape)
-    z, y, x = (round((a + b + 1 - n) / 2) for a, b, n in zip(low, high, shape, strict=True))
+    z, y, x = (
+        round((a + b + 1 - n) / 2 + k) - k
+        for a, b, n, k in zip(low, high, shape, begins, strict=True)
+    )
     return z, y, x
 
 

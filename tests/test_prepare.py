@@ -75,6 +75,26 @@ def test_nothing_is_made_up_at_the_last_slice(mm, slices):
     np.testing.assert_allclose(coarse, 55, atol=1e-3)
 
 
+@pytest.mark.parametrize("spacing", [ODD, (5.0, 0.7, 1.6), (2.0, 2.9, 1.5), (1.0, 0.6, 0.9)])
+@pytest.mark.parametrize("cut", [(1, 0, 0), (2, 3, 1), (5, 7, 11)])
+def test_a_part_of_a_scan_lies_on_the_same_grid_with_the_same_values(spacing, cut):
+    rng = np.random.default_rng(3)
+    hu = ndimage.gaussian_filter(rng.normal(0, 300, (61, 70, 66)), 1).astype(np.float32)
+    whole_at, part_at = (
+        (-211.3, -97.7, 12.9),
+        np.array((-211.3, -97.7, 12.9)) + cut * np.array(spacing),
+    )
+    grid = (3.0, 3.0, 3.0)
+    whole, start = downsample(hu, spacing, grid, whole_at)
+    part, later = downsample(hu[tuple(slice(n, None) for n in cut)], spacing, grid, tuple(part_at))
+    offset = (part_at + later - whole_at - np.array(start)) / grid
+    steps = np.rint(offset).astype(int)
+    np.testing.assert_allclose(offset, steps, atol=1e-6)
+    inner = tuple(slice(2, n - 2) for n in part.shape)  # at the ends bins may miss voxels
+    same = tuple(slice(2 + s, n - 2 + s) for s, n in zip(steps, part.shape, strict=True))
+    np.testing.assert_allclose(part[inner], whole[same], atol=1e-3)
+
+
 def test_window_maps_its_ends_to_zero_and_one():
     hu = np.array([-1024, -1000, -300, 400, 3000], np.float32)
     np.testing.assert_allclose(window(hu, (-1000, 400)), [0, 0, 0.5, 1, 1])
@@ -116,6 +136,27 @@ def test_origin_says_where_the_box_lies_in_the_scan(prepared):
     parts = (phantoms.RIGHT, phantoms.LEFT)
     expected = np.average([p.centre for p in parts], axis=0, weights=[p.ml for p in parts])
     np.testing.assert_allclose(found + first, expected, atol=1.5)
+
+
+def test_slices_beyond_the_lungs_do_not_move_what_is_seen():
+    tall = chest((2.5, 1.7, 1.9), heights=(-170.0, 150.0), noise_seed=4)  # lungs from -120 on
+    tall = replace(tall, origin=(-87.3, -41.9, 310.4))
+    low = replace(tall, hu=tall.hu[3:], origin=(-87.3, -41.9, 310.4 + 3 * 2.5))
+    one, other = (prepare(scan, CONFIG, CHEST)[0] for scan in (tall, low))
+    assert other.origin[0] == pytest.approx(one.origin[0] - 3 * 2.5)
+    seen = int(np.ceil((10 - one.origin[0]) / 3))  # rows above the slices that were cut off
+    np.testing.assert_array_equal(one.image[seen:], other.image[seen:])
+    np.testing.assert_array_equal(one.lungs, other.lungs)
+
+
+def test_a_mask_lies_where_the_scan_does_wherever_that_begins(volume):
+    elsewhere = replace(volume, origin=(-87.3, -41.9, 311.6))
+    prepared = prepare(elsewhere, CONFIG, CHEST)[0]
+    place = np.array((150.0, 130.0, 140.0))
+    mask = bump(volume.hu.shape, volume.spacing, place, 8.0)
+    found = onto_model_grid(mask, volume.spacing, prepared)
+    centre = centre_mm(found, CONFIG.spacing_mm, prepared.origin)
+    np.testing.assert_allclose(centre, place, atol=0.25)
 
 
 def test_left_is_right_of_right(prepared):
@@ -185,10 +226,12 @@ def test_mask_that_fills_the_scan_is_a_share_everywhere():
     mask = np.ones(SHAPE, np.float32)
     share = onto_model_grid(mask, ODD, prepared_at((-3.35, -5.2, -7.95), (50, 44, 48)))
     assert set(np.unique(share)) <= {0.0, 1.0}
-    # Two voxels (6 mm) before the first bin in y; (-3.35 - 0.65) / 3 rounds to -1 in z.
-    assert share[1, 2, 3] == 1
-    assert share[0].max() == share[:, 1].max() == share[:, :, 2].max() == 0
-    assert share.sum() == 39 * 35 * 37
+    # The first whole bins begin after 1, 2 and 3 voxels: their centres are 1.95, 2.4 and 3.15 mm
+    # from the first voxel, and the nearest places of the grid 2.65, 3.8 and 4.05 mm.
+    assert share[2, 3, 4] == 1
+    assert share[:2].max() == share[:, :3].max() == share[:, :, :4].max() == 0
+    # To the last bins at 113.75, 100.8 and 109.55 mm.
+    assert share.sum() == 38 * 33 * 36
 
 
 def test_spot_goes_to_the_model_and_comes_back_to_its_place():

@@ -178,7 +178,9 @@ def _background_of(index: int, backgrounds: Path) -> RealScan:
 
 
 def _visit_arrays(scan: RenderedScan, config: Config) -> dict[str, Bytes]:
-    prepared, _ = prepare(scan.volume, config.prepare, config.chest)
+    # Where a simulated patient lies in the room is drawn anyway: the grid begins with the scan.
+    volume = replace(scan.volume, origin=(0.0, 0.0, 0.0))
+    prepared, _ = prepare(volume, config.prepare, config.chest)
 
     def share(values: Array) -> Bytes:
         if not values.any():  # most patients have no fluid, no fibrosis
