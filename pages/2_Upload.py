@@ -20,7 +20,8 @@ clinic = ui.ask_clinic()
 
 ready = bool(baseline and follow_up)
 if not ready:
-    st.markdown("Both scans are needed before the pair can be scored.")
+    which = "the next pair" if ui.has_outcome() else "the pair"
+    st.markdown(f"Both scans are needed before {which} can be scored.")
 if st.button("Score this pair", type="primary", disabled=not ready, key="score"):
     ui.score_upload(baseline, follow_up, clinic, series)
 

@@ -387,6 +387,27 @@ def test_the_reader_may_choose_the_series_and_the_choice_is_kept_with_the_result
     assert "series chosen by hand: follow-up" in text
 
 
+@pytest.mark.parametrize("kernels", [("", "B30f"), ("B30f", ""), ("", "")])
+def test_what_is_not_given_is_not_called_the_same(app, kernels):
+    first, second = kernels
+    text = score(app, chest(kernel=first), chest(later=84, kernel=second))
+    (protocols,) = [t.value for t in app.table if "Compared" in t.value.columns]
+    assert protocols.loc["Kernel", "Compared"] == "not known"
+    assert protocols.loc["Distance between slices", "Compared"] == "same"
+    assert "Both scans are needed before the next pair can be scored." in text
+
+
+def test_files_without_a_series_are_told_so(app):
+    app.switch_page("pages/2_Upload.py").run()
+    assert "Both scans are needed before the pair can be scored." in read(app)
+    upload(app, "baseline", chest())
+    (uploader,) = [u for u in app.file_uploader if u.key and u.key.startswith("follow_up_")]
+    uploader.set_value([("study/a.dcm", b"", "application/dicom")])
+    app.run().button(key="score").click().run()
+    assert not app.exception
+    assert "There is no series of images in them." in read(app)
+
+
 def states(app):
     """What is said of each series, by kernel: of the baseline, and of the follow-up."""
     tables = [t.value for t in app.table if "Why" in t.value.columns]

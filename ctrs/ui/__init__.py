@@ -34,7 +34,7 @@ from ctrs.ui.patient import (
 from ctrs.ui.placement import choose_reference, show_icons, show_placement, show_strip
 from ctrs.ui.series import choose_series
 from ctrs.ui.stable_disease import show_stable_patients, show_stable_survival
-from ctrs.ui.upload import ask_clinic, choose_scans, score_upload, show_outcome
+from ctrs.ui.upload import ask_clinic, choose_scans, has_outcome, score_upload, show_outcome
 from ctrs.ui.viewer import show_scans
 from ctrs.ui.what_if import show_what_if
 
@@ -56,6 +56,7 @@ __all__ = [
     "explained",
     "filtered_rows",
     "frame",
+    "has_outcome",
     "offer_download",
     "offer_import",
     "offer_removal",

@@ -27,6 +27,7 @@ from ctrs.ui.staging import Upload, staged
 Named: TypeAlias = tuple[str | None, str | None]  # UIDs; None where the rule chooses
 
 _BY_RULE = "Let the rule choose"
+_NOT_GIVEN = "not given"
 
 
 @dataclass(frozen=True)
@@ -164,24 +165,27 @@ def _label(number: int, series: Series) -> str:
 def protocol_table(baseline: Series, follow_up: Series) -> pd.DataFrame:
     """How both scans were made, side by side, and in words where they differ."""
     one, other = _protocol(baseline), _protocol(follow_up)
-    rows = {
-        what: [one[what], other[what], "same" if one[what] == other[what] else "differs"]
-        for what in one
-    }
+    rows = {what: [one[what], other[what], _compared(one[what], other[what])] for what in one}
     columns = [*NAMES, "Compared"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def _compared(one: str, other: str) -> str:
+    if _NOT_GIVEN in (one, other):
+        return "not known"
+    return "same" if one == other else "differs"
 
 
 def _protocol(series: Series) -> dict[str, str]:
     header = series.header
     kind, thick = sharpness(header.kernel), header.slice_thickness_mm
-    kernel = "not given" if not header.kernel else (
+    kernel = _NOT_GIVEN if not header.kernel else (
         "of unknown sharpness" if kind is Sharpness.UNKNOWN else str(kind)
     )  # fmt: skip
     slices, rows, columns = series.shape
     return {
         "Distance between slices": f"{series.spacing[0]:.4g} mm",
-        "Slice thickness": "not given" if thick is None else f"{thick:.4g} mm",
+        "Slice thickness": _NOT_GIVEN if thick is None else f"{thick:.4g} mm",
         "Kernel": f"{kernel} {technical(header.kernel)}".strip(),
         "Contrast medium": "yes" if header.contrast else "none named",
         "Slices": f"{slices} over {slices * series.spacing[0]:.0f} mm",

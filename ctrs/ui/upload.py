@@ -251,6 +251,11 @@ def _save_patient(name: str, clinic: Clinic, tools: Workshop) -> None:
 # --- What came of it ------------------------------------------------------------------------
 
 
+def has_outcome() -> bool:
+    """Whether the page still shows what became of an upload."""
+    return "upload_outcome" in st.session_state
+
+
 def show_outcome() -> None:
     """The number with its interval or the reason for none, and what was in the files."""
     outcome: Outcome | None = st.session_state.get("upload_outcome")
@@ -264,7 +269,10 @@ def show_outcome() -> None:
             _show_score(outcome)
     for name, (series, rejected) in outcome.inventories.items():
         with st.expander(f"{name}: what was in the files", expanded=bool(outcome.refusal)):
-            st.table(series, border="horizontal", hide_index=True)
+            if len(series):
+                st.table(series, border="horizontal", hide_index=True)
+            else:
+                st.markdown("There is no series of images in them.")
             if len(rejected):
                 st.markdown(f"Files that were not used: {len(rejected)}")
                 st.dataframe(rejected, hide_index=True, key=f"rejected {name}")
