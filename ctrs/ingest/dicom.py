@@ -58,8 +58,8 @@ _DECODERS = {
     uid.RLELossless: "pydicom",
     uid.JPEGLSLossless: "pyjpegls",
     uid.JPEGLSNearLossless: "pyjpegls",
-    uid.JPEG2000Lossless: _BY_SIMPLEITK,  # on all cores; pylibjpeg's holds Python's lock
-    uid.JPEG2000: "pylibjpeg",
+    uid.JPEG2000Lossless: _BY_SIMPLEITK,  # on all cores: pylibjpeg holds Python's lock
+    uid.JPEG2000: _BY_SIMPLEITK,
     uid.HTJ2KLossless: "pylibjpeg",
     uid.HTJ2KLosslessRPCL: "pylibjpeg",
     uid.HTJ2K: "pylibjpeg",
