@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from ctrs.config import PairConfig
 from ctrs.errors import DifferentPatients
+from ctrs.ingest.identity import known_id
 from ctrs.link import link_by_lungs
 from ctrs.types import Array, Finding, Floats, Mask, PreparedScan, ScanPair, Volume, Zone
 
@@ -25,6 +26,7 @@ _SEED = 1  # of the samples' places: the same pair is always aligned the same wa
 _LUNG_STEPS, _PICTURE_STEPS = 60, 40
 _ROOM_MM = 24.0  # around the lungs: ribs, spine and mediastinum take part, arms and table do not
 _WALL_MM = 10.0  # a thin chest wall
+_NOBODYS = "The scans do not say whose they are (a placeholder for a patient ID says nothing)"
 _SURE = 0.90  # the lungs' overlap from which the transform may be relied on
 
 
@@ -84,11 +86,12 @@ def align(baseline: PreparedScan, follow_up: PreparedScan) -> Alignment:
 def check_likeness(
     pair: ScanPair, prepared: tuple[PreparedScan, PreparedScan], config: PairConfig, *, whole: bool
 ) -> list[Finding]:
-    """A remark where no tag says that both scans are of one patient, and the bodies are unlike.
+    """A remark where the bodies are unlike, or so alike that they may be one scan.
 
-    A refusal where they are very unlike although both scans show the whole lungs with the chest
-    wall beside them, and the lungs lie on each other well: what is cut off, or under fluid, makes
-    one person unlike himself, too.
+    A refusal where no tag says that both are of one patient, and they are very unlike although
+    both scans show the whole lungs with the chest wall beside them, and the lungs lie on each
+    other well: what is cut off, or under fluid, makes one person unlike himself, too. Where both
+    bear one ID it stays a remark, and it takes more: disease changes chests.
 
     Args:
         whole: Whether both scans go from the apex of the lungs to their base.
@@ -96,11 +99,13 @@ def check_likeness(
     Raises:
         DifferentPatients: Surely two bodies.
     """
-    if pair.baseline.header.patient_id and pair.follow_up.header.patient_id:
-        return []
+    named = [bool(known_id(volume.header)) for volume in (pair.baseline, pair.follow_up)]
     found = align(*prepared)
-    if found.likeness >= config.min_likeness:
-        return []
+    if found.likeness >= (config.different_likeness if all(named) else config.min_likeness):
+        return _check_one_breath(pair, found, config)
+    if all(named):
+        return [_unlike("Both scans bear one patient ID, but", found, config.different_likeness)]
+    whose = "Only one of the scans says whose it is" if any(named) else _NOBODYS
     seen = whole and all(
         _walls_shown(volume, scan)
         for volume, scan in zip((pair.baseline, pair.follow_up), prepared, strict=True)
@@ -108,18 +113,36 @@ def check_likeness(
     fits = found.quality >= config.different_overlap
     if seen and fits and found.likeness < config.different_likeness:
         raise DifferentPatients(
-            "The scans do not say whose they are and show two bodies: the chest walls correlate by "
+            f"{whose}, and they show two bodies: the chest walls correlate by "
             f"{found.likeness:.2f} after alignment; at least {config.different_likeness:.2f} is "
             "expected of one patient.",
             "Check that both scans are of the same patient; files that name the patient settle it.",
         )
+    return [_unlike(f"{whose}, and they", found, config.min_likeness)]
+
+
+def _unlike(but_they: str, found: Alignment, usual: float) -> Finding:
+    return Finding(
+        Zone.AMBER,
+        f"{but_they} look like two people: the chest walls correlate by {found.likeness:.2f} after "
+        f"alignment, at least {usual:.2f} is usual for one person. Make sure that both are of one "
+        "patient.",
+    )
+
+
+def _check_one_breath(pair: ScanPair, found: Alignment, config: PairConfig) -> list[Finding]:
+    """A remark where both scans seem to show one breath: a copy, or another reconstruction."""
+    days = [volume.header.acquired_on for volume in (pair.baseline, pair.follow_up)]
+    two_days = None not in days and days[0] != days[1]
+    limit = config.same_likeness_dated if two_days else config.same_likeness
+    if found.likeness < limit:
+        return []
     return [
         Finding(
             Zone.AMBER,
-            "The scans do not say whose they are, and look like two people: the chest walls "
-            f"correlate by {found.likeness:.2f} after alignment, at least "
-            f"{config.min_likeness:.2f} is usual for one person. Make sure that both are of one "
-            "patient.",
+            "Both scans look like one, in two reconstructions or in copies: the chest walls "
+            f"correlate by {found.likeness:.2f} after alignment, two scans by less than "
+            f"{limit:g}. Make sure that they are of two days.",
         )
     ]
 

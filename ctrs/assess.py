@@ -1,14 +1,14 @@
 """Two paths in, an assessment out: what the command line, the pages and the demo all call.
 
-files ──read──▶ Volume ×2 ──pair_scans──▶ ScanPair ──prepare, score──▶ ResponseScore ──▶ Store
+files ──read──▶ Volume ×2 ──pair_scans──▶ ScanPair ──prepare, check──▶ findings ──score──▶ Store
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from math import nan
 from pathlib import Path
@@ -27,6 +27,7 @@ from ctrs.prepare import prepare
 from ctrs.score import Model, check_pair, measured_change, score
 from ctrs.store import ScanFacts, Store
 from ctrs.types import (
+    Finding,
     Inventory,
     PreparedScan,
     Recist,
@@ -34,6 +35,7 @@ from ctrs.types import (
     ResponseScore,
     ScanPair,
     Volume,
+    Zone,
 )
 from ctrs.volume_cache import VolumeCache
 
@@ -110,6 +112,9 @@ def assess(
 ) -> Assessment:
     """Read, check, prepare and score a pair of scans; a pair scored before comes from the store.
 
+    Every check is made again then, too: a score that was kept never answers for a pair that would
+    be refused now, for what its files say of the patient or by a rule that has changed.
+
     Args:
         baseline, follow_up: Folders, archives or files; see `ctrs.ingest.read_pair`.
         interval_days: Overrides what the files' dates say.
@@ -127,24 +132,50 @@ def assess(
     (inventory_0, volume_0), (inventory_1, volume_1) = read
     with clock.stage("check"):
         pair = pair_scans(volume_0, volume_1, workshop.config.pair, interval_days)
-        known = _find(pair, workshop)
-    result = known or _score(pair, workshop, clock)
+    with clock.stage("prepare"):
+        prepared = prepare_pair(pair, workshop)
+        pair, findings = _examine(pair, prepared, workshop.config)
+        known = _find(pair, findings, workshop)
+    scans = prepared[0][0], prepared[1][0]
+    result = known or _score(pair, scans, findings, workshop, clock)
     clock.seconds["total"] = round(perf_counter() - start, 3)
     return Assessment(pair, (inventory_0, inventory_1), result, known is not None, clock.seconds)
 
 
-def _find(pair: ScanPair, workshop: Workshop) -> ResponseScore | None:
-    return workshop.store.find_score(pair.key, workshop.model_version) if workshop.store else None
+def _examine(
+    pair: ScanPair,
+    prepared: tuple[tuple[PreparedScan, Chest], tuple[PreparedScan, Chest]],
+    config: Config,
+) -> tuple[ScanPair, list[Finding]]:
+    """The pair with what its bodies tell of whose they are, and all findings together."""
+    (first, chest_0), (second, chest_1) = prepared
+    chests = chest_0, chest_1
+    findings = check_pair(pair, chests, config)
+    limit = config.chest.amber_cut_ratio
+    whole = all(max(chest.cut_top, chest.cut_bottom) <= limit for chest in chests)
+    alike = check_likeness(pair, (first, second), config.pair, whole=whole)
+    return replace(pair, findings=(*pair.findings, *alike)), [*findings, *alike]
 
 
-def _score(pair: ScanPair, workshop: Workshop, clock: _Clock) -> ResponseScore:
-    with clock.stage("prepare"):
-        prepared = prepare_pair(pair, workshop)
-        scans = (prepared[0][0], prepared[1][0])
-        findings = check_pair(pair, (prepared[0][1], prepared[1][1]), workshop.config)
-        limit = workshop.config.chest.amber_cut_ratio
-        whole = all(max(chest.cut_top, chest.cut_bottom) <= limit for _, chest in prepared)
-        findings += check_likeness(pair, scans, workshop.config.pair, whole=whole)
+def _find(pair: ScanPair, findings: Sequence[Finding], workshop: Workshop) -> ResponseScore | None:
+    """The score in the store, unless it lacks a remark that would be made now."""
+    if workshop.store is None:
+        return None
+    known = workshop.store.find_score(pair.key, workshop.model_version)
+    if known is None or known.survival_12m is None:
+        return known
+    said = tuple(finding.reason for finding in findings)
+    forbidden = any(finding.zone is Zone.RED for finding in findings)
+    return None if forbidden or known.reasons[: len(said)] != said else known
+
+
+def _score(
+    pair: ScanPair,
+    scans: tuple[PreparedScan, PreparedScan],
+    findings: Sequence[Finding],
+    workshop: Workshop,
+    clock: _Clock,
+) -> ResponseScore:
     with clock.stage("load"):  # the first time in a process: torch and the weights
         model = workshop.model()
     with clock.stage("infer"):

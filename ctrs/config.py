@@ -18,9 +18,17 @@ class IntakeConfig:
     max_volume_bytes: int = 3 * 1024**3
     # Deflate reaches about 1000:1 on zeros; CT rarely passes 10:1.
     max_compression_ratio: float = 200.0
+    # Of a path in an archive: exports have a folder each for disk, patient, study and series, and
+    # far down each step takes longer than the one before.
+    max_folder_depth: int = 32
     max_matrix: int = 2048  # rows or columns; clinical CT has 512 or 1024
     min_slices: int = 16  # fewer cannot cover a chest at an accepted spacing
     max_slice_spacing_mm: float = 10.0
+    # Pixels and slices. A 1024 matrix over a child's 200 mm has 0.2, the finest scanners 0.15.
+    min_voxel_mm: float = 0.1
+    # 512 pixels over 0.9 m, the widest bore, have 1.8; research copies at the model's grid 3.
+    max_pixel_mm: float = 5.0
+    max_field_mm: float = 1000.0  # a row or column of pixels; reconstructions reach 0.9 m
     # Relative; highdicom's default for "regularly spaced".
     spacing_tolerance: float = 0.01
     # Degrees between the slice normal and the patient's long axis before it is not axial.
@@ -42,6 +50,11 @@ class PairConfig:
     # people have at most 0.48 there, one 0.51 or more, even with most of a lung under fluid.
     different_likeness: float = 0.50
     different_overlap: float = 0.75
+    # From here on both scans are taken for one breath: two kernels of one have 0.9996, copies with
+    # another noise or scale 0.9996 to 1.0000; 24 simulated pairs at most 0.96. Where the dates in
+    # the files are two it takes more.
+    same_likeness: float = 0.99
+    same_likeness_dated: float = 0.999
 
     def days(self, between: float | None) -> float:
         """Days between the scans of a pair, the assumed ones where nobody knows them."""
@@ -66,6 +79,14 @@ class ChestConfig:
     lung_below_hu: float = -400.0  # aerated lung; consolidations and tumours are denser
     min_lung_ml: float = 900.0  # both lungs; a small adult breathing out has about 1,500
     min_lung_height_mm: float = 120.0
+    # A wrong pixel size passes for a large body. Lungs of 59 patients with COPD have 5.3 +- 1.2 l
+    # in CT (PMC3292389), six real series here 2.7 to 4.4, 1,210 simulated scans up to 8.0.
+    amber_lung_ml: float = 9000.0
+    max_lung_ml: float = 12000.0
+    # Both lungs, right to left. 303 adults have 25 to 30 cm on average by sex and age (Obikili and
+    # Okoye 2006); six real series here 237 to 264 mm, with pixels 1.5 times too large 360 to 396.
+    amber_lung_width_mm: float = 350.0
+    max_lung_width_mm: float = 400.0
     # Lung area in an end slice over the largest area; above it a part is cut off.
     amber_cut_ratio: float = 0.25
     red_cut_ratio: float = 0.60

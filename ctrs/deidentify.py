@@ -18,12 +18,16 @@ from pathlib import Path
 
 from dicognito.anonymizer import Anonymizer
 from dicognito.datetimeanonymizer import DateTimeAnonymizer
-from pydicom.dataset import Dataset
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import UID, RLELossless
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected
 from ctrs.ingest.archive import find_files, relative
-from ctrs.ingest.dicom import CT_CLASSES, read_dataset, translated
+from ctrs.ingest.dicom import CT_CLASSES, DAMAGED, read_dataset, translated
 from ctrs.kernels import Sharpness, sharpness
 from ctrs.pseudonym import pseudonym
 from ctrs.types import RejectedFile
@@ -56,6 +60,8 @@ _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Im
 _KERNEL = re.compile(r"[A-Z][A-Za-z]?\d\d[a-z]?|FC\d\d|[A-E]")
 _PLAIN_KERNEL = {Sharpness.SOFT: "STANDARD", Sharpness.SHARP: "LUNG", Sharpness.UNKNOWN: ""}
 _SHIFT_DAYS = (60, 1000)  # into the past
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000
 
 
 @dataclass
@@ -87,11 +93,12 @@ def deidentify(folder: Path, out: Path, key: bytes, config: IntakeConfig) -> Dei
     done = Deidentified(left_out=rejected)
     for file in files:
         try:
-            with translated("a damaged DICOM file (%s)"):
+            with translated(f"{DAMAGED} (%s)"):
                 ds = _read(file, config)
                 burned_in = str(ds.get("BurnedInAnnotation") or "").upper() == "YES"
                 patient = _remove_identity(ds, key)
-                target = out / patient / str(ds.SeriesInstanceUID) / f"{ds.SOPInstanceUID}.dcm"
+                target = out / patient / _uid(ds, "SeriesInstanceUID")
+                target /= f"{_uid(ds, 'SOPInstanceUID')}.dcm"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 ds.save_as(target, enforce_file_format=True)
         except InputRejected as reason:
@@ -122,6 +129,8 @@ def _remove_identity(ds: Dataset, key: bytes) -> str:
     days = first + int(digest[:8], 16) % (last - first)
     sex = str(ds.get("PatientSex") or "")
     _keep_only_listed(ds)
+    _keep_only_pixels(ds)
+    ds.file_meta = _new_meta(ds)
     anonymizer = Anonymizer(seed=digest)
     anonymizer.add_element_handler(DateTimeAnonymizer(-24 * days))
     anonymizer.anonymize(ds)
@@ -134,27 +143,81 @@ def _remove_identity(ds: Dataset, key: bytes) -> str:
 
 def _keep_only_listed(ds: Dataset) -> None:
     for element in list(ds):
-        if element.keyword not in _KEPT or element.tag.is_private:
+        if element.keyword not in _KEPT or element.tag.is_private or _is_set_later(element):
             del ds[element.tag]
-        elif element.VR == "SQ":
+            continue
+        _check_kind_of_value(element)
+        if element.VR == "SQ":
             for item in element.value:
                 _keep_only_listed(item)
-        elif element.keyword in ("PatientID", "PatientName"):
-            element.value = ""  # the pseudonym comes later
         elif element.VR in ("DA", "DT", "TM"):
             element.value = next((v for v in map(str, _all(element.value)) if _is_time(v)), "")
         elif element.VR in _WRITTEN:
             element.value = [_known(element.keyword, str(v)) for v in _all(element.value)]
-    for item in list(ds.file_meta) if hasattr(ds, "file_meta") else ():
-        if item.keyword not in _KEPT_META:
-            del ds.file_meta[item.tag]
+
+
+def _is_set_later(element: DataElement) -> bool:
+    """What gets the pseudonym; and a class that is none of CT, which may be a name."""
+    if element.keyword == "SOPClassUID":
+        return element.value not in CT_CLASSES
+    return element.keyword in ("PatientID", "PatientName")
+
+
+def _check_kind_of_value(element: DataElement) -> None:
+    """Refuse what is written as another kind of value: plain bytes, say, where a UID belongs.
+
+    Each kind is cleaned in its own way, and a kind that is not expected in none. To leave such an
+    element out could be worse: without its intercept a slice has other values.
+    """
+    expected = dictionary_VR(element.tag)
+    if element.VR not in (expected, *expected.split(" or ")):
+        raise InputRejected(
+            f"{element.keyword} is written as {element.VR}; DICOM wants {expected}", ""
+        )
+
+
+def _keep_only_pixels(ds: Dataset) -> None:
+    """Cut off what a writer left behind the pixels, or in the table in front of them."""
+    if ds.file_meta.TransferSyntaxUID == RLELossless:  # says nowhere how long it is
+        ds.decompress(decoding_plugin="pydicom", generate_instance_uid=False)
+    frames = int(ds.get("NumberOfFrames") or 1)
+    if ds.file_meta.TransferSyntaxUID.is_encapsulated:
+        coded = list(generate_frames(ds.PixelData, number_of_frames=frames))
+        if len(coded) != frames:
+            raise InputRejected(f"{len(coded)} frames, {frames} are announced", "")
+        ds.PixelData = encapsulate([_to_its_end(frame) for frame in coded])
+        return
+    bits = frames * ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsAllocated
+    size = (bits + 7) // 8
+    if len(ds.PixelData) < size:
+        raise InputRejected(f"cut short: {len(ds.PixelData):,} of {size:,} bytes of pixels", "")
+    ds.PixelData = ds.PixelData[:size] + bytes(size % 2)
+
+
+def _to_its_end(frame: bytes) -> bytes:
+    end = frame.rfind(_END_OF_IMAGE)
+    return frame[: end + len(_END_OF_IMAGE)] if end >= 0 else frame
+
+
+def _new_meta(ds: Dataset) -> FileMetaDataset:
+    """The little that has to stand in front of the dataset; the old one may hold anything."""
+    syntax: UID = ds.file_meta.TransferSyntaxUID
+    if syntax.is_private or not syntax.is_transfer_syntax:
+        raise InputRejected("compressed in an unknown way", "")
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = syntax
+    return meta
+
+
+def _uid(ds: Dataset, keyword: str) -> str:
+    """A UID that is to name a file: nothing but numbers, so that it cannot lead elsewhere."""
+    value = str(ds.get(keyword) or "")
+    if not _UID.fullmatch(value):
+        raise InputRejected(f"{keyword} is missing, or no UID", "")
+    return value
 
 
 _WRITTEN = frozenset(("AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT"))
-_KEPT_META = frozenset((
-    "FileMetaInformationGroupLength", "FileMetaInformationVersion", "MediaStorageSOPClassUID",
-    "MediaStorageSOPInstanceUID", "TransferSyntaxUID",
-))  # fmt: skip
 
 
 def _known(keyword: str, text: str) -> str:

@@ -36,6 +36,7 @@ class Chest:
         upright: How much better each lung fills its convex hull at the top than at the bottom,
             where the diaphragm's dome hollows it out; -1 to 1, negative where it is upside down.
         spine_behind: Share of bone in the midline behind the lungs' middle less that in front.
+        width_mm: From the outermost lung on the right to that on the left.
     """
 
     lung_ml: float
@@ -45,6 +46,7 @@ class Chest:
     cut_bottom: float
     upright: float = 0.0
     spine_behind: float = 0.0
+    width_mm: float = 0.0
 
 
 def find_lungs(hu: Array, spacing: Triple, config: ChestConfig) -> Mask:
@@ -137,6 +139,7 @@ def describe_chest(lungs: Mask, hu: Array, spacing: Triple) -> Chest:
         cut_bottom=float(area[0] / area.max()),
         upright=_solidity(apex, middle) - _solidity(base, middle),
         spine_behind=_bone_behind(hu[half : rows[-1]], lungs[half : rows[-1]], middle, spacing),
+        width_mm=float((np.ptp(np.flatnonzero(columns)) + 1) * spacing[2]),
     )
 
 
@@ -181,10 +184,10 @@ def _midline(columns: npt.NDArray[np.int_], hu: Array) -> int:
 
 
 def check_chest(chest: Chest, config: ChestConfig) -> tuple[Finding, ...]:
-    """Refuse what is no chest, and remark on lungs that are cut off or one-sided.
+    """Refuse what is no chest, and remark on lungs that are cut off, one-sided or too large.
 
     Raises:
-        NotAChest: Too little lung, or over too short a distance.
+        NotAChest: Too little lung, over too short a distance, or more than anybody has.
     """
     if chest.lung_ml < config.min_lung_ml or chest.height_mm < config.min_lung_height_mm:
         raise NotAChest(
@@ -193,9 +196,25 @@ def check_chest(chest: Chest, config: ChestConfig) -> tuple[Finding, ...]:
             f" {config.min_lung_height_mm:.0f} mm are expected.",
             "Choose the chest CT of this visit, from the apex of the lungs to their base.",
         )
+    if chest.lung_ml > config.max_lung_ml or chest.width_mm > config.max_lung_width_mm:
+        raise NotAChest(
+            f"The lungs measure {_size(chest)}; up to {config.max_lung_ml / 1000:.0f} l and"
+            f" {config.max_lung_width_mm:.0f} mm are human. The pixel size of the files is"
+            " probably wrong.",
+            "Export the series again from the archive, without changing its size.",
+        )
     ends = (("top", chest.cut_top), ("bottom", chest.cut_bottom))
     findings = [_cut_off(end, cut, config) for end, cut in ends if cut > config.amber_cut_ratio]
     findings += _turned(chest, config)
+    if chest.lung_ml > config.amber_lung_ml or chest.width_mm > config.amber_lung_width_mm:
+        findings.append(
+            Finding(
+                Zone.AMBER,
+                f"The lungs measure {_size(chest)}, more than nearly anybody's (up to"
+                f" {config.amber_lung_ml / 1000:.0f} l and {config.amber_lung_width_mm:.0f} mm);"
+                " the pixel size of the files may be wrong.",
+            )
+        )
     if chest.smaller_side < config.min_smaller_side:
         findings.append(
             Finding(
@@ -205,6 +224,10 @@ def check_chest(chest: Chest, config: ChestConfig) -> tuple[Finding, ...]:
             )
         )
     return tuple(findings)
+
+
+def _size(chest: Chest) -> str:
+    return f"{chest.lung_ml / 1000:.1f} l and {chest.width_mm:.0f} mm from right to left"
 
 
 def _turned(chest: Chest, config: ChestConfig) -> list[Finding]:

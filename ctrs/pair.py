@@ -9,6 +9,7 @@ import numpy as np
 
 from ctrs.config import PairConfig
 from ctrs.errors import DifferentPatients, SameScan, WrongOrder
+from ctrs.ingest.identity import known_id, several_people
 from ctrs.kernels import Sharpness, sharpness
 from ctrs.types import Finding, Inventory, ScanPair, Series, SeriesHeader, Volume, Zone
 
@@ -19,6 +20,11 @@ MAX_SPACING_RATIO = 2.0
 MAX_SHARED = 0.1
 _FINGERPRINT_STEP = 8  # pixels, each way
 _FINGERPRINT_RANGE_HU = 300
+# What a fingerprint holds, around the brightest tenth of its slice: bodies without their lungs.
+# Below, a constant added to all values is cut off at -1024 HU, and above by 12 bits.
+_FINGERPRINT_RANK = 0.9
+_FINGERPRINT_HU = (-400.0, 400.0)
+_NO_CONTRAST = {"", "no", "none", "n", "nil", "na", "nativ", "native", "without", "ohne", "0"}
 _SWAP = "Swap the two scans, or check which one was acquired first."
 _CHECK_PATIENT = (
     "Check that both scans are of one patient; if they are, have the archive correct what differs "
@@ -53,9 +59,8 @@ def propose_pair(
     for series in usable:
         if series.header.acquired_on:
             best.setdefault(series.header.acquired_on, series)
-    patients = {series.header.patient_id for series in usable} - {""}
     before = [day for day in best if treatment_start is None or day <= treatment_start]
-    if len(patients) > 1 or not before:
+    if several_people([series.header for series in usable]) or not before:
         return None
     first = min(before) if treatment_start is None else max(before)
     later = [day for day in best if day > first]
@@ -107,6 +112,7 @@ def pair_scans(
         *_interval_findings(days, config),
         *_date_findings(by_dates, interval_days),
         *_identity_findings(baseline.header, follow_up.header),
+        *_study_findings(baseline.header, follow_up.header),
         *_protocol_findings(baseline, follow_up),
     )
     return ScanPair(baseline, follow_up, days, findings)
@@ -125,59 +131,68 @@ def protocol(volume: Volume) -> dict[str, str | float | None]:
     }
 
 
+def has_contrast(header: SeriesHeader) -> bool:
+    """Whether the files name a contrast medium; some scanners write NONE where there was none."""
+    return header.contrast.strip(" .-").casefold() not in _NO_CONTRAST
+
+
 def _check_different(baseline: Volume, follow_up: Volume) -> None:
-    """Refuse one scan given twice: equal voxels, or one series with slices left out.
+    """Refuse one scan given twice: equal voxels, or one series.
 
     By the pixels as well as by the tags: a copy may have new UIDs, dates and names.
     """
-    series = [(v.header.study_uid, v.header.series_uid) for v in (baseline, follow_up)]
-    one_series = all(series[0]) and series[0] == series[1]
+    series = [_without_part(v.header.series_uid) for v in (baseline, follow_up)]
+    one_study = _one_study(baseline.header, follow_up.header)
     shared = _shared_slices(baseline, follow_up)
-    if baseline.sha256 == follow_up.sha256 or one_series or shared > MAX_SHARED:
-        how = (
-            "both are of one series" if one_series
-            else "every voxel is equal" if shared in (0.0, 1.0)
-            else f"{shared:.0%} of the slices have equal pixels"
-        )  # fmt: skip
+    how = (
+        "both are of one series" if one_study and all(series) and series[0] == series[1]
+        else "every voxel is equal" if baseline.sha256 == follow_up.sha256
+        else f"{shared:.0%} of the slices have equal pixels, but for a constant at most"
+        if shared > MAX_SHARED
+        else ""
+    )  # fmt: skip
+    if how:
         raise SameScan(
             f"Baseline and follow-up are the same scan: {how}.",
             "Choose two scans of different dates.",
         )
 
 
+def _without_part(series_uid: str) -> str:
+    """The series that an acquisition of it (``UID#2``) was taken from."""
+    return series_uid.partition("#")[0]
+
+
+def _one_study(baseline: SeriesHeader, follow_up: SeriesHeader) -> bool:
+    return baseline.study_uid != "" and baseline.study_uid == follow_up.study_uid
+
+
 def _shared_slices(baseline: Volume, follow_up: Volume) -> float:
     """Share of the shorter scan's slices whose pixels are in the other one, too.
 
     A grid of pixels stands for its slice: no two measured slices agree in the noise of a
-    thousand pixels. Slices without anything on them do not count.
+    thousand pixels, whatever was added to all of them. Slices without anything on them do not
+    count.
     """
     one, other = _fingerprints(baseline), _fingerprints(follow_up)
     return len(one & other) / max(min(len(one), len(other)), 1)
 
 
 def _fingerprints(volume: Volume) -> set[bytes]:
-    sample = np.rint(volume.hu[:, ::_FINGERPRINT_STEP, ::_FINGERPRINT_STEP]).astype(np.int16)
-    return {plane.tobytes() for plane in sample if np.ptp(plane) > _FINGERPRINT_RANGE_HU}
+    sample = np.rint(volume.hu[:, ::_FINGERPRINT_STEP, ::_FINGERPRINT_STEP])
+    planes = sample.reshape(len(sample), -1)
+    rank = int(_FINGERPRINT_RANK * (planes.shape[1] - 1))
+    level = np.partition(planes, rank, axis=1)[:, rank, np.newaxis]
+    kept = np.clip(planes - level, *_FINGERPRINT_HU).astype(np.int16)
+    return {plane.tobytes() for plane in kept if np.ptp(plane) > _FINGERPRINT_RANGE_HU}
 
 
 def _check_patient(baseline: SeriesHeader, follow_up: SeriesHeader) -> None:
-    fields = {
-        "patient IDs": (baseline.patient_id, follow_up.patient_id),
-        "sexes": (_known_sex(baseline), _known_sex(follow_up)),
-        "birth dates": (baseline.patient_birth_date, follow_up.patient_birth_date),
-    }
-    differing = [name for name, (one, other) in fields.items() if one and other and one != other]
-    if differing:
+    if differing := several_people((baseline, follow_up)):
         raise DifferentPatients(
             f"The {' and '.join(differing)} in the two scans differ; one patient is expected.",
             _CHECK_PATIENT,
         )
-
-
-def _known_sex(header: SeriesHeader) -> str:
-    """F or M; "other" and what scanners write for "unknown" say nothing."""
-    sex = header.patient_sex.strip().upper()
-    return sex if sex in ("F", "M") else ""
 
 
 def _days_between(baseline: SeriesHeader, follow_up: SeriesHeader) -> int | None:
@@ -214,11 +229,25 @@ def _identity_findings(baseline: SeriesHeader, follow_up: SeriesHeader) -> list[
 
     Two scans without any identity, as research volumes are, get none: nothing contradicts.
     """
-    if bool(baseline.patient_id) == bool(follow_up.patient_id):
+    known = bool(known_id(baseline)), bool(known_id(follow_up))
+    if known[0] == known[1]:
         return []
-    nameless = "follow-up" if baseline.patient_id else "baseline"
-    return [_amber(f"The {nameless} scan has no patient ID and the other one has: that both are "
-                   "of one patient could not be checked.")]  # fmt: skip
+    nameless = "follow-up" if known[0] else "baseline"
+    return [_amber(f"The {nameless} scan has no patient ID, or only a placeholder, and the other "
+                   "one has: that both are of one patient could not be checked.")]  # fmt: skip
+
+
+def _study_findings(baseline: SeriesHeader, follow_up: SeriesHeader) -> list[Finding]:
+    """A remark where one Study Instance UID stands for both: some research exports do so.
+
+    Two kernels of one breath cannot be told from that by tags; see `ctrs.align` for the bodies.
+    """
+    if not _one_study(baseline, follow_up):
+        return []
+    days = _days_between(baseline, follow_up)
+    dates = "no two dates are in them" if days is None else f"their dates are {days} days apart"
+    return [_amber("Both scans have the Study Instance UID of one examination, and "
+                   f"{dates}: make sure that they are two scans.")]  # fmt: skip
 
 
 def _protocol_findings(baseline: Volume, follow_up: Volume) -> list[Finding]:
@@ -232,7 +261,7 @@ def _protocol_findings(baseline: Volume, follow_up: Volume) -> list[Finding]:
     if set(kinds) == {Sharpness.SOFT, Sharpness.SHARP}:
         findings.append(_amber(f"The baseline scan has a {kinds[0]} kernel and the follow-up "
                                f"scan a {kinds[1]} one."))  # fmt: skip
-    given = bool(baseline.header.contrast), bool(follow_up.header.contrast)
+    given = has_contrast(baseline.header), has_contrast(follow_up.header)
     both_speak = baseline.header.study_uid and follow_up.header.study_uid  # DICOM, that is
     if both_speak and given[0] != given[1]:
         name = "baseline" if given[0] else "follow-up"

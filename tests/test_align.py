@@ -1,6 +1,7 @@
 """Alignment against transforms that are known, because the second scan was made with them."""
 
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -189,11 +190,40 @@ def test_lungs_that_do_not_fit_are_no_proof_of_two_bodies(scan):
     assert finding.zone is Zone.AMBER
 
 
-def test_one_body_without_a_name_is_none(scan):
-    assert check_likeness(pair_of("", ""), (scan, scan), CONFIG, whole=True) == []
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [(("", ""), "The scans do not say whose they are"), (("A", ""), "Only one of the scans says"),
+     (("", "A"), "Only one of the scans says"), (("ANON", "ANON"), "The scans do not say"),
+     (("A", "UNKNOWN"), "Only one of the scans says")],
+)  # fmt: skip
+def test_what_the_ids_say_is_told_as_it_is(scan, ids, words):
+    with pytest.raises(DifferentPatients, match=f"^{words}"):
+        check_likeness(pair_of(*ids), (scan, unlike(scan)), CONFIG, whole=True)
+    (finding,) = check_likeness(pair_of(*ids), (scan, unlike(scan)), CONFIG, whole=False)
+    assert finding.reason.startswith(words)
 
 
-def test_with_names_the_bodies_are_not_compared(scan):
-    assert check_likeness(pair_of("A", "A"), (scan, unlike(scan)), CONFIG, whole=True) == []
-    with pytest.raises(DifferentPatients):
-        check_likeness(pair_of("A", ""), (scan, unlike(scan)), CONFIG, whole=True)
+@pytest.mark.parametrize(("likeness", "remarks"), [(0.499, 1), (0.501, 0), (0.619, 0), (-0.3, 1)])
+def test_under_one_id_two_bodies_are_a_remark(scan, monkeypatch, likeness, remarks):
+    found = replace(align(scan, scan), likeness=likeness)
+    monkeypatch.setattr("ctrs.align.align", lambda *_: found)
+    findings = check_likeness(pair_of("A", "A"), (scan, scan), CONFIG, whole=True)
+    assert [finding.zone for finding in findings] == [Zone.AMBER] * remarks
+    assert all(f.reason.startswith("Both scans bear one patient ID, but look") for f in findings)
+
+
+@pytest.mark.parametrize(
+    ("days", "likeness", "remarks"),
+    [
+        ((None, None), 0.989, 0), ((None, None), 0.991, 1), ((1, None), 0.991, 1),
+        ((1, 1), 0.991, 1), ((1, 2), 0.991, 0), ((1, 2), 0.9989, 0), ((1, 2), 0.9991, 1),
+    ],
+)  # fmt: skip
+def test_two_scans_that_show_one_breath_are_a_remark(scan, monkeypatch, days, likeness, remarks):
+    found = replace(align(scan, scan), likeness=likeness)
+    monkeypatch.setattr("ctrs.align.align", lambda *_: found)
+    headers = [SeriesHeader(patient_id="A", acquired_on=day and date(2024, 1, day)) for day in days]
+    volumes = (replace(chest_volume(), header=header) for header in headers)
+    findings = check_likeness(ScanPair(*volumes, 84), (scan, scan), CONFIG, whole=True)
+    assert [finding.zone for finding in findings] == [Zone.AMBER] * remarks
+    assert all("look like one" in finding.reason for finding in findings)

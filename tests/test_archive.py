@@ -9,7 +9,8 @@ import pytest
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected, UnsafeArchive
-from ctrs.ingest.archive import find_files, is_zip, unpack
+from ctrs.ingest import take_inventory
+from ctrs.ingest.archive import Unpacked, find_files, is_zip, unpack
 
 CONFIG = IntakeConfig()
 
@@ -161,6 +162,50 @@ def test_table_of_contents_for_millions_is_refused_before_it_is_read(tmp_path):
         unpack(archive, tmp_path / "out", CONFIG)
 
 
+@pytest.mark.parametrize(("folders", "refused"), [(32, False), (33, True)])
+def test_entry_in_the_depth_is_refused_before_anything_is_written(tmp_path, folders, refused):
+    archive = make_zip(tmp_path / "a.zip", [("1.dcm", b"one"), ("a/" * folders + "2.dcm", b"two")])
+    if not refused:
+        assert unpack(archive, tmp_path / "out", CONFIG) == []
+        assert len(unpacked(tmp_path / "out")) == 2
+        return
+    with pytest.raises(UnsafeArchive, match="33 folders deep; at most 32"):
+        unpack(archive, tmp_path / "out", CONFIG)
+    assert unpacked(tmp_path) == ["a.zip"]
+
+
+def test_what_damaged_and_refused_archives_wrote_counts_for_the_next(tmp_path):
+    """Of the damaged one 1 MiB is on the disk before it is noticed, of the bomb half of that."""
+    mib, sofar = 1024**2, Unpacked()
+    config = replace(CONFIG, max_unpacked_bytes=2 * mib)
+    damaged = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(damaged, "w") as stored:
+        stored.writestr("1.dcm", bytes(3 * mib // 2) + b"BROKENBROKEN")
+    damaged.write_bytes(damaged.read_bytes().replace(b"BROKENBROKEN", b"BROKENbroken"))
+    assert len(unpack(damaged, tmp_path / "a", config, sofar)) == 1
+    assert (sofar.entries, sofar.n_bytes) == (1, mib)
+    entries = [("2.dcm", os.urandom(mib // 2)), ("3.dcm", bytes(16 * mib))]
+    with pytest.raises(UnsafeArchive, match="bomb"):
+        unpack(make_zip(tmp_path / "bomb.zip", entries), tmp_path / "b", config, sofar)
+    assert (sofar.entries, sofar.n_bytes) == (3, 3 * mib // 2)
+    small = make_zip(tmp_path / "small.zip", [("4.dcm", os.urandom(mib // 2 + 1))])
+    with pytest.raises(UnsafeArchive, match="bomb"):
+        unpack(small, tmp_path / "c", config, sofar)
+    with pytest.raises(UnsafeArchive, match="1 entries; at most 0"):
+        unpack(small, tmp_path / "d", replace(config, max_files=4), sofar)
+    assert unpack(small, tmp_path / "e", config) == []
+
+
+def test_inner_archive_that_is_refused_is_taken_off_the_disk(tmp_path):
+    bomb = make_zip(tmp_path / "b.zip", [("1.dcm", b"one"), ("2.dcm", bytes(30 * 1024**2))])
+    inner = [(f"{i}.zip", bomb.read_bytes()) for i in range(3)]
+    outer = make_zip(tmp_path / "o.zip", inner)
+    scratch = tmp_path / "scratch"
+    found = take_inventory(outer, CONFIG, scratch)
+    assert [file.path for file in found.rejected_files] == ["0.zip", "1.zip", "2.zip"]
+    assert unpacked(scratch) == ["archive/0.zip", "archive/1.zip", "archive/2.zip"]
+
+
 # --- Folders --------------------------------------------------------------------------------
 
 
@@ -202,3 +247,14 @@ def test_names_are_shown_without_control_characters(tmp_path):
     (tmp_path / "a\n\x1b[31mb.dcm").touch()
     _, rejected = find_files(tmp_path, CONFIG)
     assert rejected[0].path == "a [31mb.dcm"
+
+
+def test_folder_deeper_than_a_path_can_say_is_passed_over(tmp_path, monkeypatch):
+    (tmp_path / "1.dcm").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(25):  # of 200 characters: 5,000, and the system allows 4,096
+        os.mkdir("a" * 200)
+        os.chdir("a" * 200)
+    files, rejected = find_files(tmp_path, CONFIG)
+    assert [file.name for file in files] == ["1.dcm"]
+    assert [file.reason for file in rejected] == ["cannot be opened"]

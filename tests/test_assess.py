@@ -5,13 +5,15 @@ from dataclasses import replace
 from datetime import date
 
 import numpy as np
+import pydicom
 import pytest
 
 from ctrs import assess as assess_module
+from ctrs.align import align
 from ctrs.assess import Workshop, assess, prepare_cached, prepare_pair, remember
-from ctrs.config import ChestConfig, Config
+from ctrs.config import ChestConfig, Config, ZoneConfig
 from ctrs.disk_cache import DiskCache
-from ctrs.errors import MissingSlices, NoCtFound, NotAChest, SameScan
+from ctrs.errors import DifferentPatients, MissingSlices, NoCtFound, NotAChest, SameScan
 from ctrs.store import ScanFacts, Store
 from ctrs.types import Recist, Response, Zone
 from ctrs.volume_cache import VolumeCache
@@ -157,6 +159,45 @@ def test_other_interval_is_another_score(scans, workshop, days):
     other = assess(*scans, replace(workshop, model=lambda: model), interval_days=days)
     assert not other.cached
     assert other.score.survival_12m == 0.58
+
+
+def renamed(folder, patient_id):
+    for file in folder.iterdir():
+        slice_ = pydicom.dcmread(file)
+        slice_.PatientID = patient_id
+        slice_.save_as(file)
+    return folder
+
+
+def test_a_score_that_was_kept_does_not_answer_where_the_patient_is_unknown(
+    scans, workshop, tmp_path, monkeypatch
+):
+    """The same voxels, first with one ID and then without: by the bodies alone they are two."""
+    alike = replace(align(*[prepare_cached(chest(SPACING), workshop)[0]] * 2), likeness=0.4)
+    monkeypatch.setattr("ctrs.align.align", lambda *_: alike)
+    first = assessed(scans, workshop)
+    assert first.score.survival_12m is not None
+    assert "bear one patient ID, but look like two people" in first.score.reasons[0]
+    assert first.pair.findings[-1].reason == first.score.reasons[0]  # so that the key holds it
+    nameless = [renamed(shutil.copytree(s, tmp_path / s.name), "ANON") for s in scans]
+    with pytest.raises(DifferentPatients, match="do not say whose they are"):
+        assess(*nameless, replace(workshop, model=forbidden))
+    assert assess(*scans, replace(workshop, model=forbidden)).cached
+
+
+def test_a_score_that_was_kept_does_not_answer_for_a_pair_that_a_new_rule_forbids(scans, workshop):
+    kept = assessed(scans, workshop)
+    stricter = replace(
+        workshop, config=replace(Config(), zone=ZoneConfig(amber_slice_spacing_mm=4))
+    )
+    again = assess(*scans, stricter)
+    assert (again.cached, again.score.zone, again.pair.key) == (False, Zone.AMBER, kept.pair.key)
+    red = ChestConfig(amber_cut_ratio=-1.0, red_cut_ratio=-1.0)
+    again = assess(*scans, replace(workshop, config=replace(Config(), chest=red)))
+    assert (again.cached, again.score.zone, again.score.survival_12m) == (False, Zone.RED, None)
+    none = ChestConfig(min_lung_ml=99_999.0)
+    with pytest.raises(NotAChest):
+        assess(*scans, replace(workshop, config=replace(Config(), chest=none), model=forbidden))
 
 
 def test_other_order_is_another_score(scans, workshop):

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ import SimpleITK as sitk
 
 from ctrs import __version__, cli
 from ctrs.assess import Workshop, assess
+from ctrs.cli.scans import _pseudonym
 from ctrs.config import Config
 from ctrs.demo.board import CASES, forget_board
 from ctrs.model import ensemble
 from ctrs.store import Store
-from ctrs.types import Patient
+from ctrs.types import Patient, SeriesHeader
 from tests.dicom_files import ct_series, write
 from tests.phantoms import abdomen, chest, write_chest, write_pair
 from tests.scoring_fixtures import FixedModel, write_weights
@@ -186,6 +188,15 @@ def test_named_store_is_used(run, quick, scans, tmp_path):
         (patient,) = store.worklist()["patient"]
     assert "SECRET" not in patient
     assert not (tmp_path / "home" / "ctrs.duckdb").exists()
+
+
+def test_a_placeholder_for_an_id_does_not_make_one_patient_of_two(tmp_path):
+    def named(patient_id, sha256):
+        baseline = SimpleNamespace(header=SeriesHeader(patient_id=patient_id), sha256=sha256)
+        return _pseudonym(SimpleNamespace(pair=SimpleNamespace(baseline=baseline)), tmp_path / "s")
+
+    assert named("ANONYMOUS", "one") != named("ANONYMOUS", "other")
+    assert named("A-17", "one") == named("A-17", "other")
 
 
 def test_a_patient_has_one_pseudonym_in_a_store_wherever_it_lies(run, quick, scans, tmp_path):

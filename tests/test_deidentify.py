@@ -2,9 +2,15 @@
 
 from datetime import date
 
+import jpeg_ls
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.tag import Tag
+from pydicom.uid import JPEGLSLossless, RLELossless
 
 from ctrs.config import IntakeConfig
 from ctrs.deidentify import deidentify
@@ -98,6 +104,107 @@ def test_what_may_show_a_name_is_left_out_with_a_reason(tmp_path):
     }
     assert done.written == 1
     assert "burned into image 1" in done.warnings[0]
+
+
+# --- Where else a name may hide -----------------------------------------------------------------
+
+
+def as_bytes(ds, keyword, value):
+    """An element written as plain bytes, which nobody cleans."""
+    ds[keyword] = DataElement(Tag(keyword), "OB", value)
+
+
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "SeriesInstanceUID"])
+def test_uid_that_leads_outside_is_no_name_for_a_file(tmp_path, keyword):
+    series = ct_series(body_hu(2))
+    for ds in series:
+        as_bytes(ds, keyword, f"../../../../../outside/evil {SECRET}".encode())
+    write(series, tmp_path / "in")
+    done = deidentify(tmp_path / "in", tmp_path / "a/out", KEY, CONFIG)
+    assert (done.written, len(done.left_out)) == (0, 2)
+    assert done.left_out[0].reason == f"{keyword} is written as OB; DICOM wants UI"
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("uid", ["", ["1.2", "1.3"]])
+def test_image_without_a_uid_of_its_own_is_left_out(tmp_path, uid):
+    series = ct_series(body_hu(2))
+    series[1].SOPInstanceUID = uid
+    write(series, tmp_path / "in")
+    done = deidentify(tmp_path / "in", tmp_path / "out", KEY, CONFIG)
+    assert done.written == 1
+    assert done.left_out[0].reason == "SOPInstanceUID is missing, or no UID"
+
+
+def in_another_kind(ds):
+    as_bytes(ds, "KVP", SECRET.encode())
+
+
+def in_a_frame_of_reference(ds):
+    as_bytes(ds, "FrameOfReferenceUID", SECRET.encode())
+
+
+def in_front(ds):
+    ds.file_meta.FileMetaInformationVersion = SECRET.encode()
+
+
+def in_a_class_further_down(ds):
+    inner = Dataset()
+    inner.SOPClassUID = f"1.2.{SECRET}"
+    ds.PixelMeasuresSequence = [inner]
+
+
+def behind_the_pixels(ds):
+    ds.PixelData += SECRET.encode()
+
+
+def behind_a_coded_frame(ds):
+    pixels = np.frombuffer(ds.PixelData, np.uint16).reshape(ds.Rows, ds.Columns)
+    coded = bytes(jpeg_ls.encode_array(pixels))
+    ds.PixelData = encapsulate([coded + SECRET.encode()])
+    ds.file_meta.TransferSyntaxUID = JPEGLSLossless
+    ds.PixelRepresentation = 0
+
+
+def behind_runs(ds):
+    ds.compress(RLELossless, generate_instance_uid=False)
+    ds.PixelData = encapsulate([get_frame(ds.PixelData, 0) + b"ZORRO "])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("hide", "written"),
+    [
+        (in_another_kind, 19),
+        (in_a_frame_of_reference, 19),
+        (in_front, 20),
+        (in_a_class_further_down, 20),
+        (behind_the_pixels, 20),
+        (behind_a_coded_frame, 20),
+        (behind_runs, 20),
+    ],
+)
+def test_a_name_where_none_belongs_is_not_handed_on(tmp_path, hide, written):
+    series = ct_series()
+    hide(series[0])
+    paths = write(series, tmp_path / "in")
+    assert SECRET.encode() in paths[0].read_bytes()
+    done = deidentify(tmp_path / "in", tmp_path / "out", KEY, CONFIG)
+    assert done.written == written
+    kept = b"".join(p.read_bytes() for p in (tmp_path / "out").rglob("*.dcm"))
+    assert SECRET.encode() not in kept
+    if written == 20:
+        read = read_scan(tmp_path / "out", CONFIG)[1]
+        np.testing.assert_array_equal(read.hu, read_scan(tmp_path / "in", CONFIG)[1].hu)
+
+
+def test_image_cut_short_is_left_out(tmp_path):
+    series = ct_series(body_hu(2))
+    series[1].PixelData = series[1].PixelData[:-100]
+    write(series, tmp_path / "in")
+    done = deidentify(tmp_path / "in", tmp_path / "out", KEY, CONFIG)
+    assert done.written == 1
+    assert done.left_out[0].reason == "cut short: 404 of 504 bytes of pixels"
 
 
 def test_nothing_is_written_over(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 import zlib
 from dataclasses import replace
 from datetime import date
@@ -36,7 +37,8 @@ from ctrs.errors import (
     NotHounsfield,
     SlicesTooThick,
 )
-from ctrs.ingest.dicom import decoded, read_header
+from ctrs.ingest import read_scan, take_inventory
+from ctrs.ingest.dicom import decoded, read_header, translated
 from ctrs.ingest.image_file import write_nifti
 from ctrs.ingest.series import read_volume
 from tests.dicom_files import body_hu, ct_series, enhanced_ct, set_pixels, write
@@ -273,6 +275,49 @@ def test_missing_or_senseless_position_is_refused(tmp_path):
     series[2].PixelSpacing = [0.0, 0.7]
     with pytest.raises(NotAVolume, match="3 of 20 images do not say where"):
         read(series, tmp_path)
+
+
+def test_position_beyond_any_room_is_none(tmp_path):
+    series = ct_series()
+    series[7].ImagePositionPatient = ["-120", "1e308", "-40"]
+    with pytest.raises(NotAVolume, match="1 of 20 images do not say where"):
+        read(series, tmp_path)
+    like = read_header(tmp_path / "000.dcm", CONFIG)
+    assert read_header(tmp_path / "007.dcm", CONFIG, like).images[0].plane is None
+
+
+@pytest.mark.parametrize(
+    ("pixels", "columns", "words"),
+    [
+        (["0.09", "0.7"], 18, r"measure 0\.09 × 0\.7 mm; 0\.1 to 5 mm are expected"),
+        (["0.7", "20"], 18, r"measure 0\.7 × 20 mm; 0\.1 to 5 mm are expected"),
+        (["1e-300", "1e-300"], 18, "measure 1e-300 × 1e-300 mm"),
+        (["0.8", "4.0"], 251, r"11 × 1004 mm; no scanner's are wider than 1000 mm"),
+    ],
+)
+@pytest.mark.parametrize("tilt_deg", [0, 10])
+def test_pixels_no_scanner_has_are_refused(tmp_path, tilt_deg, pixels, columns, words):
+    c, s = np.cos(np.radians(tilt_deg)), np.sin(np.radians(tilt_deg))
+    series = ct_series(body_hu(columns=columns), orientation=(1, 0, 0, 0, c, s))
+    for index, ds in enumerate(series):
+        ds.PixelSpacing, ds.ImagePositionPatient = pixels, ["-120", "-95", str(2.5 * index)]
+    with pytest.raises(NotAVolume, match=words):
+        read(series, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "columns"),
+    [((0.1, 0.1), 18), ((0.25, 0.25), 64), ((5.0, 5.0), 18), ((0.8, 4.0), 250)],
+)
+def test_pixels_of_children_and_of_wide_bores_are_read(tmp_path, pixels, columns):
+    hu = np.pad(body_hu(), ((0, 0), (0, 0), (0, columns - 18)), constant_values=-1000)
+    volume = read(ct_series(hu, pixel_spacing=pixels), tmp_path)
+    assert volume.spacing == pytest.approx((2.5, *pixels))
+
+
+def test_slices_thinner_than_any_scanners_are_refused(tmp_path):
+    with pytest.raises(NotAVolume, match=r"0\.05 mm apart; no scanner measures less than 0\.1"):
+        read(ct_series(step_mm=0.05), tmp_path)
 
 
 # --- Duplicates and strangers ---------------------------------------------------------------
@@ -668,17 +713,67 @@ def test_files_of_two_days_under_one_uid_are_refused(tmp_path):
         read(series, tmp_path)
 
 
-def test_slices_on_two_scales_are_refused(tmp_path):
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_slices_on_two_scales_are_refused(tmp_path, keyword):
     series = ct_series()
-    del series[4].RescaleSlope
-    with pytest.raises(NotHounsfield, match="1 of 20 files have no rescale slope"):
+    delattr(series[4], keyword)
+    with pytest.raises(NotHounsfield, match="1 of 20 images have no rescale slope or no intercept"):
         read(series, tmp_path)
+
+
+def test_frames_on_two_scales_are_refused(tmp_path):
+    ds = enhanced_ct()
+    del ds.PerFrameFunctionalGroupsSequence[7].PixelValueTransformationSequence[0].RescaleIntercept
+    with pytest.raises(NotHounsfield, match="1 of 20 images have no rescale slope or no intercept"):
+        read([ds], tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["MIP", "MINIP"])
+def test_projections_are_refused(tmp_path, kind):
+    series = ct_series(image_type=("DERIVED", "SECONDARY", "AXIAL", kind))
+    with pytest.raises(NotAVolume, match=rf"projections \({kind}\)"):
+        read(series, tmp_path)
+
+
+def test_averages_of_thin_slices_are_a_doubt(tmp_path):
+    series = ct_series(image_type=("DERIVED", "SECONDARY", "REFORMATTED", "AVERAGE"))
+    assert "averages of thinner" in read(series, tmp_path).doubts[0]
+
+
+@pytest.mark.parametrize(("said", "doubts"), [("01", 1), ("00", 0)])
+def test_lossy_compression_in_the_past_is_a_doubt(tmp_path, said, doubts):
+    series = ct_series()
+    series[5].LossyImageCompression = said
+    found = read(series, tmp_path).doubts
+    assert len(found) == doubts
+    assert all("compressed with loss" in doubt for doubt in found)
+
+
+def test_blank_slices_at_the_ends_are_dropped_and_that_is_noted(tmp_path):
+    hu = np.concatenate([np.full((3, 14, 18), -1024), body_hu(), np.full((1, 14, 18), -1024)])
+    volume = read(ct_series(hu), tmp_path)
+    np.testing.assert_array_equal(volume.hu, body_hu())
+    # Three slices of 2.5 mm above the first position, -40 mm.
+    assert volume.origin == pytest.approx((-120.0, -95.0, -32.5))
+    assert volume.repairs == ("blank slices at the ends dropped: 4",)
 
 
 def test_text_burned_into_the_picture_is_a_doubt(tmp_path):
     series = ct_series()
     series[3].BurnedInAnnotation = "YES"
     assert "burned into the pictures" in read(series, tmp_path).doubts[0]
+
+
+def test_two_frames_of_reference_are_a_doubt(tmp_path):
+    series = ct_series()
+    for ds in series:
+        ds.FrameOfReferenceUID = "1.2.3"
+    series[7].FrameOfReferenceUID = ""  # says nothing
+    assert read(series, tmp_path / "one").doubts == ()
+    for ds in series[12:]:
+        ds.FrameOfReferenceUID = "1.2.4"
+    doubts = read(series, tmp_path / "two").doubts
+    assert doubts[0].startswith("The slices have 2 frames of reference")
 
 
 def test_small_files_that_announce_a_large_volume_are_refused(tmp_path):
@@ -705,11 +800,58 @@ def test_file_that_is_not_dicom_is_refused(tmp_path):
         read_header(path, CONFIG)
 
 
-def test_image_cut_in_its_pixels_is_named_by_its_place(tmp_path):
-    paths = write(ct_series(), tmp_path)
-    paths[4].write_bytes(paths[4].read_bytes()[:-100])  # the header is longer than what is lost
-    with pytest.raises(InputRejected, match=r"at -30\.0 mm cannot be decoded"):
+def test_image_damaged_in_its_pixels_is_named_by_its_place(tmp_path):
+    series = ct_series()
+    for ds in series:
+        in_jpeg_ls(ds)
+    paths = write(series, tmp_path)
+    content = paths[4].read_bytes()
+    at = content.index(b"\xff\xd9") - 40  # in the middle of the coded pixels
+    paths[4].write_bytes(content[:at] + b"\xff\xd9" + bytes(38) + content[at + 40 :])
+    with pytest.raises(InputRejected, match=r"at -30\.0 mm cannot be decoded \(its content breaks"):
         read_volume(paths, CONFIG)
+
+
+def in_jpeg_ls(ds):
+    stored = np.frombuffer(ds.PixelData, np.uint16).reshape(ds.Rows, ds.Columns)
+    ds.PixelData = encapsulate([bytes(jpeg_ls.encode_array(stored))])
+    ds.file_meta.TransferSyntaxUID, ds.PixelRepresentation = JPEGLSLossless, 0
+
+
+def in_runs(ds):
+    ds.compress(RLELossless, generate_instance_uid=False)
+
+
+def implicitly(ds):
+    ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+
+
+@pytest.mark.parametrize("write_as", [lambda ds: None, implicitly, in_jpeg_ls, in_runs])
+@pytest.mark.parametrize("lost", [9, 100, "pixels"])
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_image_cut_in_its_pixels_is_refused_by_its_header_alone(tmp_path, write_as, lost):
+    """The header is longer than what is lost, so that the size of the file alone tells nothing."""
+    series = ct_series()
+    for ds in series:
+        write_as(ds)
+    paths = write(series, tmp_path / "in")
+    assert not read_header(paths[4], CONFIG).cut_short
+    assert read_volume(paths, CONFIG).hu.shape == (20, 14, 18)
+    content = paths[4].read_bytes()
+    end = content.index(b"\xe0\x7f\x10\x00") if lost == "pixels" else len(content) - lost
+    paths[4].write_bytes(content[:end])
+    found = take_inventory(tmp_path / "in", CONFIG, tmp_path)
+    assert found.chosen is None
+    with pytest.raises(InputRejected, match="A file of the series is cut short: ") as refusal:
+        read_volume(paths, CONFIG)
+    assert found.series[0].reasons == (refusal.value.what,)
+
+
+def test_fewer_pixels_announced_than_the_image_has_are_cut_short(tmp_path):
+    ds = ct_series()[0]
+    ds.PixelData = ds.PixelData[:-4]
+    path = write([ds], tmp_path)[0]
+    assert read_header(path, CONFIG).cut_short == "500 of 504 bytes of the image are there"
 
 
 def test_file_cut_in_its_header_is_refused(tmp_path):
@@ -756,6 +898,134 @@ def test_deflate_bomb_is_refused_before_it_is_inflated(tmp_path):
         read_header(path, CONFIG)
 
 
+@pytest.mark.parametrize("lie", [0, 400])
+def test_deflate_bomb_behind_a_long_meta_group_is_refused(tmp_path, lie):
+    """The transfer syntax stands beyond what is looked at first; the group's length may lie."""
+    ds = ct_series()[0]
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    ds.file_meta.FileMetaInformationVersion = bytes(4096)
+    path = write([ds], tmp_path)[0]
+    assert read_header(path, CONFIG).images  # as it is, it reads
+    deflate = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    bomb = deflate.compress(bytes(64 * 1024**2)) + deflate.flush()
+    content = path.read_bytes()
+    length = int.from_bytes(content[140:144], "little")
+    front = content[:140] + (length - lie).to_bytes(4, "little") + content[144 : 144 + length]
+    path.write_bytes(front + bomb)
+    with pytest.raises(InputRejected, match="unpacks to far more"):
+        read_header(path, CONFIG)
+
+
+def announcing(frames, groups=0):
+    """1 kB that announces many frames, compressed, so that its size does not disprove them."""
+    ds = enhanced_ct(body_hu(1))
+    ds.PerFrameFunctionalGroupsSequence = list(ds.PerFrameFunctionalGroupsSequence) * groups
+    ds.compress(RLELossless, generate_instance_uid=False)
+    ds.NumberOfFrames = frames
+    return ds
+
+
+def test_thousands_of_frames_announced_cost_nothing(tmp_path):
+    one, other = announcing(20_000), ct_series()[0]
+    other.Modality, other.NumberOfFrames = "US", 20_000
+    cut = enhanced_ct(body_hu(2))
+    cut.NumberOfFrames = 20_000
+    paths = write([one, other, cut], tmp_path)
+    assert [len(read_header(path, CONFIG).images) for path in paths] == [1, 1, 1]
+    for path in paths:
+        with pytest.raises(InputRejected):
+            read_scan(path, CONFIG)
+
+
+def test_frame_without_a_place_is_refused(tmp_path):
+    ds = enhanced_ct()
+    del ds.PerFrameFunctionalGroupsSequence[19]
+    with pytest.raises(NotAVolume, match="do not say where in the patient"):
+        read([ds], tmp_path)
+
+
+def test_images_of_all_files_count_together(tmp_path):
+    series = [enhanced_ct(name=name) for name in "ab"]
+    write(series, tmp_path / "in")
+    found = take_inventory(tmp_path / "in", replace(CONFIG, max_files=40), tmp_path)
+    assert len(found.series) == 2
+    with pytest.raises(InputRejected, match="more than 39 images"):
+        take_inventory(tmp_path / "in", replace(CONFIG, max_files=39), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fault", [AttributeError("x"), EOFError("x"), MemoryError("x"), RecursionError("x")]
+)
+def test_reasons_are_in_words_not_in_those_of_a_program(fault):
+    with pytest.raises(InputRejected) as refusal, translated("damaged (%s)"):
+        raise fault
+    assert "Error" not in refusal.value.what
+
+
+# --- Damage beside a series ---------------------------------------------------------------------
+
+
+def beside(tmp_path, change, name="019.dcm"):
+    """The doubts about a scan whose last slice was damaged, or beside which something lies."""
+    folder = tmp_path / "in"
+    write(ct_series(), folder)
+    path = folder / name
+    path.write_bytes(change(path.read_bytes() if path.exists() else b""))
+    _, volume = read_scan(tmp_path / "in", CONFIG)
+    return len(volume.hu), volume.doubts
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[:200],  # in the group in front
+        lambda content: content[: content.index(b"\x08\x00\x60\x00")],  # before it says CT
+        lambda content: content[: content.index(b"\x20\x00\x0d\x00")],  # before its UIDs
+        lambda content: b"",
+        lambda content: bytes(len(content)),
+    ],
+)
+def test_last_slice_that_cannot_be_read_is_a_doubt(tmp_path, change):
+    slices, doubts = beside(tmp_path, change)
+    assert slices == 19
+    assert doubts == (
+        "1 file beside the slices cannot be read: slices may be missing at an end of the scan",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("letter.txt", b"Dear"), ("README", b"Read"), ("LOCK", b""), ("other/1.dcm", b"x" * 500)],
+)
+def test_what_is_no_slice_by_its_name_or_place_is_no_doubt(tmp_path, name, content):
+    (tmp_path / "in/other").mkdir(parents=True)
+    assert beside(tmp_path, lambda _: content, name) == (20, ())
+
+
+@pytest.mark.parametrize(("content", "doubts"), [(b"Read me", 0), (b"", 1)])
+def test_without_endings_a_text_is_no_slice_and_an_empty_file_may_be_one(tmp_path, content, doubts):
+    for number, path in enumerate(write(ct_series(), tmp_path)):
+        path.rename(tmp_path / f"1.2.840.{number}")
+    (tmp_path / "README").write_bytes(content)
+    assert len(read_scan(tmp_path, CONFIG)[1].doubts) == doubts
+
+
+def test_slice_damaged_in_its_archive_is_a_doubt(tmp_path):
+    paths = write(ct_series(), tmp_path / "in")
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in paths:
+            packed.write(path, f"study/{path.name}")
+    content = bytearray(archive.read_bytes())
+    at = content.rindex(paths[-1].read_bytes()[-50:])
+    content[at] ^= 1
+    archive.write_bytes(content)
+    inventory, volume = read_scan(archive, CONFIG)
+    assert inventory.rejected_files[0].path == "study/019.dcm"
+    assert len(volume.hu) == 19
+    assert "1 file beside the slices" in volume.doubts[0]
+
+
 def test_sequences_nested_thousands_deep_are_refused(tmp_path):
     path = write(ct_series()[:1], tmp_path)[0]
     # (0040,A730) SQ of undefined length, then an item of undefined length, again and again.
@@ -768,10 +1038,8 @@ def test_sequences_nested_thousands_deep_are_refused(tmp_path):
 
 
 def test_frame_that_claims_another_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
-    def decode(*_, **__):
-        raise KeyError("room was made for it")
-
-    monkeypatch.setattr("ctrs.ingest.dicom.pixel_array", decode)
+    made_room = []
+    monkeypatch.setattr("ctrs.ingest.dicom._decode_by_simpleitk", made_room.append)
     series = ct_series()
     ds = pydicom.dcmread(real("zoo/wg04_ct/CT2_J2KR"))
     for slice_ in series:
@@ -779,8 +1047,9 @@ def test_frame_that_claims_another_size_is_refused_before_it_is_decoded(tmp_path
         slice_["PixelData"].VR = "OB"
         slice_["PixelData"].is_undefined_length = True
         slice_.file_meta.TransferSyntaxUID = JPEG2000Lossless
-    with pytest.raises(InputRejected, match=r"at -40\.0 mm cannot be decoded \(ValueError\)"):
+    with pytest.raises(InputRejected, match=r"at -40\.0 mm cannot be decoded \(its content"):
         read(series, tmp_path)
+    assert not made_room
 
 
 # pydicom warns of odd values; outside of tests those warnings are switched off for the process.

@@ -432,17 +432,60 @@ def test_more_of_the_body_counts_before_thinner_slices(tmp_path):
     assert reasons["short"][1] == ("covers 80 mm of the body; a series that covers 100 mm is there")
 
 
-def test_original_images_are_preferred_over_derived_and_projections_come_last(tmp_path):
+@pytest.mark.parametrize(("slices", "chosen"), [(128, "chest"), (127, "more"), (143, "chest")])
+def test_beyond_a_chest_more_of_the_body_counts_for_nothing(tmp_path, slices, chosen):
+    # 85 % of 300 mm are 255 mm: 127.5 slices of 2 mm. The other one has 100 * 5 = 500 mm.
+    found, _ = chosen_and_reasons(
+        tmp_path / "s",
+        chest=ct_series(body_hu(slices=slices), name="1", step_mm=2.0),
+        more=ct_series(body_hu(slices=100), name="2", step_mm=5.0),
+    )
+    assert found == chosen
+
+
+def labelled(text, **more):
+    series = ct_series(**more)
+    for slice_ in series:
+        slice_.SeriesDescription, slice_.BodyPartExamined = text, ""
+    return series
+
+
+@pytest.mark.parametrize(
+    ("label", "chosen"),
+    [
+        ("Abdomen 1.0", "thorax"),
+        ("PELVIS", "thorax"),
+        ("Thorax-Abdomen 1.0", "other"),
+        ("", "other"),
+    ],
+)
+def test_a_series_that_names_another_part_of_the_body_comes_later(tmp_path, label, chosen):
+    found, reasons = chosen_and_reasons(
+        tmp_path / "s",
+        thorax=labelled("Thorax 2.5", name="1"),
+        other=labelled(label, hu=body_hu(slices=50), name="2", step_mm=1.0),
+    )
+    assert found == chosen
+    if chosen == "thorax":
+        assert reasons["other"][1] == "of another part of the body, by its tags"
+
+
+def test_the_only_series_is_used_whatever_part_it_names(tmp_path):
+    write(labelled("Abdomen"), tmp_path / "s")
+    assert inventory(tmp_path / "s").chosen.rank == 1
+
+
+def test_original_images_are_preferred_over_derived_and_averages_come_last(tmp_path):
     chosen, reasons = chosen_and_reasons(
         tmp_path / "s",
         derived=ct_series(name="1", image_type=("DERIVED", "SECONDARY", "AXIAL")),
         original=ct_series(name="2"),
-        mip=ct_series(body_hu(slices=40), name="3", step_mm=1.25,
-                      image_type=("DERIVED", "SECONDARY", "MIP")),
+        thick=ct_series(body_hu(slices=40), name="3", step_mm=1.25,
+                        image_type=("DERIVED", "SECONDARY", "AVERAGE")),
     )  # fmt: skip
     assert chosen == "original"
     assert reasons["derived"][1] == "derived images; the original ones are there"
-    assert "projection" in reasons["mip"][1]
+    assert reasons["thick"][1] == "averaged slabs; a series of plain slices is there"
 
 
 def test_ranks_count_up_from_the_chosen_one(tmp_path):

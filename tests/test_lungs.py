@@ -117,7 +117,13 @@ def test_description_of_a_small_mask_by_hand():
         smaller_side=pytest.approx(8 / 17),
         cut_top=pytest.approx(2 / 11),
         cut_bottom=0.0,
+        width_mm=4.5,  # columns 0 to 8
     )
+
+
+def test_width_is_from_the_outer_wall_of_one_lung_to_that_of_the_other():
+    # From -75 - 55 = -130 to 72 + 46 = 118 mm.
+    assert described(chest()).width_mm == pytest.approx(248, abs=6)
 
 
 # --- What is refused or remarked on -----------------------------------------------------------
@@ -151,6 +157,26 @@ def test_smallest_accepted_lungs(changes, refused):
             check_chest(replace(WHOLE, **changes), CONFIG)
     else:
         assert check_chest(replace(WHOLE, **changes), CONFIG) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "zones"),
+    [
+        ({"lung_ml": 9000.0, "width_mm": 350.0}, []),
+        ({"lung_ml": 9001.0}, [Zone.AMBER]),
+        ({"width_mm": 351.0}, [Zone.AMBER]),
+        ({"lung_ml": 12000.0, "width_mm": 400.0}, [Zone.AMBER]),
+        ({"lung_ml": 12001.0}, None),
+        ({"width_mm": 401.0}, None),
+    ],
+)
+def test_lungs_larger_than_anybodys_show_a_wrong_pixel_size(changes, zones):
+    found = replace(WHOLE, **changes)
+    if zones is None:
+        with pytest.raises(NotAChest, match="up to 12 l and 400 mm are human"):
+            check_chest(found, CONFIG)
+    else:
+        assert [f.zone for f in check_chest(found, CONFIG)] == zones
 
 
 @pytest.mark.parametrize(
@@ -304,11 +330,12 @@ def test_lungs_that_say_nothing_of_up_and_down_pass():
 # --- Real scans -------------------------------------------------------------------------------
 
 
-def real(path):
+def real(path, zoom=1.0):
     if not (DATA / "ct" / path).exists():
         pytest.skip(f"CTRS_TEST_DATA holds no ct/{path}")
     _, volume = read_scan(DATA / "ct" / path, IntakeConfig())
-    hu, _ = downsample(volume.hu, volume.spacing, GRID)
+    z, y, x = volume.spacing
+    hu, _ = downsample(volume.hu, (z, zoom * y, zoom * x), GRID)
     return describe_chest(find_lungs(hu, GRID, CONFIG), hu, GRID)
 
 
@@ -337,6 +364,19 @@ def test_two_kernels_of_one_breath_have_the_same_lungs():
     sharp, soft = (real(f"lungdx/Lung_Dx-A0002/CT_series{n}") for n in (2, 3))
     assert sharp.lung_ml == pytest.approx(2718, rel=0.03)
     assert sharp.lung_ml == pytest.approx(soft.lung_ml, rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path",
+    ["nlst101287/CT_3_952642", "pyradiomics/lung1_image.nrrd", "lungdx/Lung_Dx-A0002/CT_series2"],
+)
+def test_a_real_scan_with_pixels_too_large_is_noticed(path):
+    assert real(path).width_mm < 270
+    with pytest.raises(NotAChest, match="The pixel size of the files is probably wrong"):
+        check_chest(real(path, zoom=2.0), CONFIG)
+    findings = check_chest(real(path, zoom=1.5), CONFIG)
+    assert any("the pixel size of the files may be wrong" in f.reason for f in findings)
 
 
 @pytest.mark.slow

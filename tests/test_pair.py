@@ -8,6 +8,7 @@ import pytest
 
 from ctrs.config import PairConfig
 from ctrs.errors import DifferentPatients, SameScan, WrongOrder
+from ctrs.ingest.identity import known_id
 from ctrs.kernels import sharpness
 from ctrs.pair import pair_scans
 from ctrs.types import SeriesHeader, Volume, Zone
@@ -79,8 +80,22 @@ def textured(seed, slices=40):
 def test_same_pixels_under_another_name_are_the_same_scan(kept):
     one = textured(1)
     again = replace(one, hu=one.hu[kept], header=SeriesHeader(study_uid="1.2", series_uid="3"))
-    with pytest.raises(SameScan, match=r"100% of the slices have equal pixels|every voxel"):
+    with pytest.raises(SameScan, match="100% of the slices have equal pixels"):
         pair_scans(one, again, CONFIG, 84)
+
+
+@pytest.mark.parametrize("added", [1, -24, 80, -200])
+def test_same_pixels_with_something_added_are_the_same_scan(added):
+    one = textured(1)  # -1500 to 1100 HU before the floor of air
+    one, again = (replace(one, hu=np.maximum(one.hu + hu, -1024)) for hu in (0, added))
+    with pytest.raises(SameScan, match="100% of the slices have equal pixels, but for a constant"):
+        pair_scans(one, again, CONFIG, 84)
+
+
+def test_a_copy_in_every_voxel_is_called_that():
+    one = textured(1)
+    with pytest.raises(SameScan, match="every voxel is equal"):
+        pair_scans(one, replace(one, header=SeriesHeader(study_uid="1.2")), CONFIG, 84)
 
 
 def test_scans_that_share_a_slice_or_two_are_two_scans():
@@ -93,12 +108,14 @@ def test_scans_that_share_a_slice_or_two_are_two_scans():
 
 
 @pytest.mark.parametrize(("first", "second", "remarks"), [
-    ("", "Iohexol", 1), ("Iohexol", "", 1), ("a", "b", 0), ("", "", 0),
+    ("", "Iohexol", 1), ("Iohexol", "", 1), ("a", "b", 0), ("", "", 0), ("NONE", "", 0),
+    ("NONE", "Iohexol", 1), ("Iohexol", "without", 1),
 ])  # fmt: skip
 def test_contrast_medium_in_one_scan_only_is_a_remark(first, second, remarks):
-    dicom = {"study_uid": "1.2"}
     pair = pair_scans(
-        make_volume(contrast=first, **dicom), follow_up(contrast=second, **dicom), CONFIG
+        make_volume(contrast=first, study_uid="1.2"),
+        follow_up(contrast=second, study_uid="1.3"),
+        CONFIG,
     )
     assert len(pair.findings) == remarks
     assert all("contrast medium" in finding.reason for finding in pair.findings)
@@ -138,6 +155,36 @@ def test_sex_that_says_nothing_contradicts_nobody(sex):
     assert pair_scans(make_volume(), follow_up(patient_sex=sex), CONFIG).findings == ()
 
 
+@pytest.mark.parametrize(
+    "header", [{"patient_id": "nobody-1 "}, {"patient_birth_date": "1950.01.02"},
+               {"patient_birth_date": "1950"}],
+)  # fmt: skip
+def test_one_identity_written_in_two_ways_is_one(header):
+    assert pair_scans(make_volume(), follow_up(**header), CONFIG).findings == ()
+
+
+def test_two_years_of_birth_are_two_patients():
+    with pytest.raises(DifferentPatients, match="birth dates"):
+        pair_scans(make_volume(), follow_up(patient_birth_date="1951"), CONFIG)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ANONYMOUS", "anon", "Anonymous^Patient", "0", "000", "UNKNOWN", "None", "TEST",
+             "n/a", "XXXX", "99999", "no id"],
+)  # fmt: skip
+def test_a_placeholder_is_no_patient_id(text):
+    assert known_id(SeriesHeader(patient_id=text)) == ""
+    pair = pair_scans(make_volume(), follow_up(patient_id=text), CONFIG)
+    assert "no patient ID, or only a placeholder" in pair.findings[0].reason
+
+
+@pytest.mark.parametrize("text", ["ANON17", "Test12", "Nolan", "NA-3", "P0000", "1", "LIDC-0001"])
+def test_what_tells_patients_apart_is_an_id(text):
+    assert known_id(SeriesHeader(patient_id=f" {text}")) == text
+    with pytest.raises(DifferentPatients, match="patient IDs"):
+        pair_scans(make_volume(), follow_up(patient_id=text), CONFIG)
+
+
 def test_interval_given_by_the_user_counts():
     pair = pair_scans(make_volume(), follow_up(84), CONFIG, interval_days=80)
     assert (pair.interval_days, pair.findings) == (80, ())
@@ -170,6 +217,29 @@ def test_one_series_with_a_slice_left_out_is_the_same_scan():
     part = replace(one, hu=one.hu[1:])
     with pytest.raises(SameScan, match="one series"):
         pair_scans(one, part, CONFIG, interval_days=84)
+
+
+@pytest.mark.parametrize(
+    ("day", "said"), [(84, "their dates are 84 days"), (None, "no two dates are in them")]
+)
+def test_one_examination_by_its_uid_is_a_remark(day, said):
+    """Some research exports write one Study Instance UID for all scans of a patient."""
+    one, other = make_volume(study_uid="1.2"), follow_up(day, study_uid="1.2")
+    pair = pair_scans(one, other, CONFIG, interval_days=84)
+    assert zones(pair) == [Zone.AMBER]
+    assert said in pair.findings[0].reason
+
+
+def test_one_examination_does_not_turn_swapped_scans_around():
+    with pytest.raises(WrongOrder):
+        pair_scans(make_volume(84, study_uid="1.2"), follow_up(0, study_uid="1.2"), CONFIG)
+
+
+def test_two_acquisitions_of_one_series_are_one_scan():
+    one = make_volume(study_uid="1.2", series_uid="1.2.3#1")
+    other = follow_up(study_uid="1.2", series_uid="1.2.3#2")
+    with pytest.raises(SameScan, match="one series"):
+        pair_scans(one, other, CONFIG)
 
 
 def test_negative_interval_is_refused_even_if_the_dates_are_right():

@@ -94,7 +94,9 @@ def test_jpeg_ls_series_against_a_semi_synthetic_follow_up(score, capsys, tmp_pa
 def semi_synthetic_follow_up(folder):
     """The real scan 12 weeks later: breathed a little differently, noisier, one tumour more."""
     _, volume = read_scan(folder, IntakeConfig())
-    hu = np.roll(volume.hu, (1, 3, -2), axis=(0, 1, 2))
+    # One slice higher, without the uppermost: it would come round to the lower end.
+    hu = np.roll(volume.hu[:-1], (3, -2), axis=(1, 2))
+    x, y, z = volume.origin
     lesion = Lesion(
         kind="metastasis", place=LungPlace("left", 0.5, 0.0, 0.0), diameter_mm=(0.0, 28.0),
         texture="solid", elongation=1.1, irregularity=0.2, spicules=0.0, halo=0.0,
@@ -104,7 +106,8 @@ def semi_synthetic_follow_up(folder):
     hu += np.random.default_rng(4).normal(0, 12, hu.shape).astype(np.float32)
     day = volume.header.acquired_on + timedelta(days=84)
     header = replace(volume.header, acquired_on=day, description="semi-synthetic follow-up")
-    return replace(volume, hu=np.clip(hu, -1024, 3000), header=header)
+    origin = (x, y, z + volume.spacing[0])
+    return replace(volume, hu=np.clip(hu, -1024, 3000), origin=origin, header=header)
 
 
 def test_two_nrrd_volumes_without_dates_or_names(score, capsys):

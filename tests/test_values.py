@@ -85,6 +85,21 @@ def test_an_eight_bit_picture_over_the_whole_range_is_refused(hu):
         check_hounsfield(picture)
 
 
+@pytest.mark.parametrize("top", [150, 300])  # the spine has 350
+def test_a_scan_cut_off_by_a_window_is_refused(hu, top):
+    with pytest.raises(NotHounsfield, match=rf"the largest value, {top}: bone is cut off"):
+        check_hounsfield(np.minimum(hu, top))
+
+
+def test_metal_at_the_end_of_the_scale_is_no_window(hu):
+    hu[:, 30:34, 40:44] = 3071
+    check_hounsfield(hu)
+
+
+def test_a_drawing_of_few_values_is_no_window(hu):
+    check_hounsfield(np.select([hu < -900, hu < -400, hu < 200], [-1000.0, -830, 40], 350))
+
+
 def test_a_scan_in_steps_of_two_is_none(hu):
     check_hounsfield((np.rint(hu / 2) * 2).astype(np.float32))
 

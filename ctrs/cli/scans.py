@@ -17,6 +17,7 @@ from ctrs.cli.common import DONE, NOT_ASSESSABLE, UNUSABLE, command, number, say
 from ctrs.config import Config
 from ctrs.disk_cache import DiskCache
 from ctrs.errors import StoreUnusable, error_json
+from ctrs.ingest.identity import known_id
 from ctrs.ingest.image_file import write_nifti
 from ctrs.ingest.inventory import survey
 from ctrs.model.weights import read_card
@@ -142,7 +143,7 @@ def _store(options: argparse.Namespace) -> Store | None:
 
 def _pseudonym(assessment: Assessment, store: Path | None) -> str:
     baseline = assessment.pair.baseline
-    known = baseline.header.patient_id or baseline.sha256
+    known = known_id(baseline.header) or baseline.sha256
     return pseudonym(known, load_key(places.pseudonym_key(store)))
 
 

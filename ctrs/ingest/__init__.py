@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ctrs.config import IntakeConfig
-from ctrs.errors import about
+from ctrs.errors import NotHounsfield, about
 from ctrs.ingest import image_file
-from ctrs.ingest.choice import alike, named
+from ctrs.ingest.choice import alike, named, without_chosen
 from ctrs.ingest.inventory import Survey, survey, take_inventory
 from ctrs.ingest.series import read_stack
 from ctrs.ingest.series import read_volume as read_dicom_volume
@@ -112,9 +112,29 @@ def _choice(found: Survey, series_uid: str | None) -> Inventory:
 
 
 def _read(found: Survey, inventory: Inventory, config: IntakeConfig) -> tuple[Inventory, Volume]:
+    """The chosen series, or the next best where its values are no CT numbers: headers hide that."""
     if inventory.chosen is None:
         raise found.fault
-    judged = found.stacks.get(inventory.chosen.header.series_uid)
+    try:
+        return inventory, _read_series(found, inventory.chosen, config)
+    except NotHounsfield as fault:
+        other = without_chosen(inventory, fault.what, found.as_fit)
+        if other is None:
+            raise
+    return _read(found, other, config)
+
+
+def _read_series(found: Survey, series: Series, config: IntakeConfig) -> Volume:
+    judged = found.stacks.get(series.header.series_uid)
     if judged is not None:
-        return inventory, read_stack(judged, config)
-    return inventory, found.volume or read_volume(inventory.chosen, config)
+        return _with_loss(read_stack(judged, config), found.lost.get(series.header.series_uid, 0))
+    return found.volume or read_volume(series, config)
+
+
+def _with_loss(volume: Volume, lost: int) -> Volume:
+    """With the doubt that slices are missing at an end, if files beside them cannot be read."""
+    if not lost:
+        return volume
+    files = "1 file beside the slices" if lost == 1 else f"{lost} files beside the slices"
+    doubt = f"{files} cannot be read: slices may be missing at an end of the scan"
+    return replace(volume, doubts=(*volume.doubts, doubt))

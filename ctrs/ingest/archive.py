@@ -7,6 +7,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
@@ -27,6 +28,8 @@ _OTHER_KINDS = {
 }  # fmt: skip
 _TAR_AT, _TAR = 257, b"ustar"
 _PACK_AGAIN = "Pack the DICOM files into a plain zip without a password, or choose the folder."
+# Reasons to pass over a file that may have been a slice.
+DAMAGED_INSIDE, EMPTY, UNOPENED = "damaged inside the archive", "empty", "cannot be opened"
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
@@ -45,20 +48,35 @@ def other_archive(head: bytes) -> str:
     return next((kind for magic, kind in _OTHER_KINDS.items() if head.startswith(magic)), "")
 
 
-def unpack(archive: Path, folder: Path, config: IntakeConfig) -> list[RejectedFile]:
+@dataclass
+class Unpacked:
+    """How much several archives made together, those that were refused half way included."""
+
+    entries: int = 0
+    n_bytes: int = 0
+
+
+def unpack(
+    archive: Path, folder: Path, config: IntakeConfig, sofar: Unpacked | None = None
+) -> list[RejectedFile]:
     """Unpack a zip into a folder; comes back with the entries that are damaged.
 
     Bytes are counted while they are written: what the archive says of itself is not believed.
 
+    Args:
+        sofar: What other archives of the same study made: the limits are for all. What this one
+            makes is added to it, also where it is refused.
+
     Raises:
         UnsafeArchive: Too many entries or bytes, packed too tightly, encrypted, or an entry
-            that leads outside the folder or is a link.
+            that leads outside the folder, or too deep into it, or is a link.
         InputRejected: Not a zip archive, or it cannot be written to disk.
     """
     try:
         _check_directory(archive, config)
         with zipfile.ZipFile(archive) as packed:
-            return _unpack_entries(packed, folder, archive.stat().st_size, config)
+            size = archive.stat().st_size
+            return _unpack_entries(packed, folder, size, config, sofar or Unpacked())
     except OSError as error:
         raise InputRejected(
             f"The archive cannot be unpacked ({error.strerror or 'read error'}).", _PACK_AGAIN
@@ -117,14 +135,17 @@ def _walk(folder: Path, most_folders: int) -> Iterator[Path]:
 
 
 def _why_not(path: Path) -> str:
-    status = path.lstat()
+    try:
+        status = path.lstat()
+    except OSError:  # so deep that its path is longer than the system allows, or just removed
+        return UNOPENED
     if stat.S_ISLNK(status.st_mode):
         return "a link; links are not followed"
     if stat.S_ISDIR(status.st_mode):
         return "a folder that cannot be opened"
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"
-    return "" if status.st_size else "empty"
+    return "" if status.st_size else EMPTY
 
 
 def _check_directory(archive: Path, config: IntakeConfig) -> None:
@@ -145,28 +166,29 @@ def _check_directory(archive: Path, config: IntakeConfig) -> None:
 
 
 def _unpack_entries(
-    packed: zipfile.ZipFile, folder: Path, packed_bytes: int, config: IntakeConfig
+    packed: zipfile.ZipFile,
+    folder: Path,
+    packed_bytes: int,
+    config: IntakeConfig,
+    sofar: Unpacked,
 ) -> list[RejectedFile]:
-    entries = packed.infolist()
-    if len(entries) > config.max_files:
-        raise _unsafe(f"has {len(entries):,} entries; at most {config.max_files:,} are accepted")
+    entries, left = packed.infolist(), config.max_files - sofar.entries
+    if len(entries) > left:
+        raise _unsafe(f"has {len(entries):,} entries; at most {left:,} are accepted")
     for entry in entries:
-        _check_entry(entry)
-    limit = min(
-        config.max_unpacked_bytes,
-        max(_HARMLESS_BYTES, int(packed_bytes * config.max_compression_ratio)),
-    )
-    written = 0
+        _check_entry(entry, config)
+    sofar.entries += len(entries)
+    most = max(_HARMLESS_BYTES, int(packed_bytes * config.max_compression_ratio))
+    limit = min(config.max_unpacked_bytes, sofar.n_bytes + most)
     damaged: list[RejectedFile] = []
     for entry in (entry for entry in entries if not _inside(entry).endswith("/")):
         target = folder / _inside(entry)
         try:
-            written += _write(packed, entry, target, limit - written)
+            _write(packed, entry, target, limit, sofar)
         except _DAMAGED:
-            written += target.stat().st_size if target.exists() else 0
             target.unlink(missing_ok=True)
-            name = printable(entry.filename, limit=256)
-            damaged.append(RejectedFile(name, "damaged inside the archive"))
+            name = printable(_inside(entry), limit=256)
+            damaged.append(RejectedFile(name, DAMAGED_INSIDE))
     return damaged
 
 
@@ -175,7 +197,7 @@ def _inside(entry: zipfile.ZipInfo) -> str:
     return entry.filename.replace("\\", "/")
 
 
-def _check_entry(entry: zipfile.ZipInfo) -> None:
+def _check_entry(entry: zipfile.ZipInfo, config: IntakeConfig) -> None:
     name = _inside(entry)
     parts = PurePosixPath(name).parts
     if entry.flag_bits & 0x1:
@@ -184,26 +206,28 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise _unsafe("has an entry with an absolute path")
     if ".." in parts:
         raise _unsafe("has an entry that leads outside its folder")
+    if len(parts) - 1 > (most := config.max_folder_depth):
+        raise _unsafe(f"has an entry {len(parts) - 1} folders deep; at most {most} are accepted")
     kind = stat.S_IFMT(entry.external_attr >> 16)  # zero where the packer was not Unix
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise _unsafe("has an entry that is a link or a device, not a file")
 
 
-def _write(packed: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, limit: int) -> int:
+def _write(
+    packed: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, limit: int, sofar: Unpacked
+) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # "x": the second of two entries with one name must not replace the first.
     with packed.open(entry) as source, target.open("xb") as sink:
-        return _copy(source, sink, limit)
+        _copy(source, sink, limit, sofar)
 
 
-def _copy(source: IO[bytes], sink: IO[bytes], limit: int) -> int:
-    written = 0
+def _copy(source: IO[bytes], sink: IO[bytes], limit: int, sofar: Unpacked) -> None:
     while chunk := source.read(_CHUNK):
-        written += len(chunk)
-        if written > limit:
+        if sofar.n_bytes + len(chunk) > limit:
             raise _unsafe("unpacks to far more than a CT study (a zip bomb)")
+        sofar.n_bytes += len(chunk)
         sink.write(chunk)
-    return written
 
 
 def _unsafe(what: str) -> UnsafeArchive:

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
+from os import SEEK_END
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +27,14 @@ import SimpleITK as sitk
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
-from pydicom.filereader import read_preamble
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels.utils import pixel_array
 from pydicom.tag import BaseTag, Tag
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import CtrsError, InputRejected
 from ctrs.ingest.archive import other_archive
-from ctrs.ingest.geometry import Plane
+from ctrs.ingest.geometry import FARTHEST_MM, Plane
 from ctrs.ingest.text import MODALITIES, PHOTOMETRIC, RESCALED, printable, term
 from ctrs.types import Floats, SeriesHeader
 
@@ -80,6 +81,12 @@ CT_CLASSES = (
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NO_FRAME_HEADER = {0xFFC4, 0xFFC8, 0xFFCC}  # JPEG markers between SOF0 and SOF15
 _MAX_INFLATED_BYTES = 1024**3
+_CHUNK = 1024**2
+_SHORT_VRS = (b"UL", b"UI", b"SH", b"AE")  # of the meta group, with two bytes of length
+_PIXEL_DATA = b"\xe0\x7f\x10\x00"
+_PIECE, _LAST_PIECE = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # of compressed pixels
+_UNDEFINED = 0xFFFFFFFF
+_MAX_PIECES = 100_000  # that are followed; a frame has one, or a few
 
 
 def _tags(*keywords: str) -> list[BaseTag]:
@@ -90,9 +97,10 @@ def _tags(*keywords: str) -> list[BaseTag]:
 _HEADER_TAGS = _tags(
     "AcquisitionDate", "AcquisitionDateTime", "AcquisitionNumber", "BitsAllocated",
     "BitsStored", "BodyPartExamined", "BurnedInAnnotation", "Columns",
-    "ContentDate", "ContrastBolusAgent", "ConvolutionKernel", "HighBit", "ImageOrientationPatient",
-    "ImagePositionPatient", "ImageType", "Manufacturer", "Modality", "ModalityLUTSequence",
-    "NumberOfFrames", "PatientBirthDate", "PatientID", "PatientSex",
+    "ContentDate", "ContrastBolusAgent", "ConvolutionKernel", "FrameOfReferenceUID", "HighBit",
+    "ImageOrientationPatient",
+    "ImagePositionPatient", "ImageType", "LossyImageCompression", "Manufacturer", "Modality",
+    "ModalityLUTSequence", "NumberOfFrames", "PatientBirthDate", "PatientID", "PatientSex",
     "PerFrameFunctionalGroupsSequence", "PhotometricInterpretation", "PixelPaddingRangeLimit",
     "PixelPaddingValue", "PixelRepresentation", "PixelSpacing", "RescaleIntercept",
     "RescaleSlope", "RescaleType", "Rows", "SamplesPerPixel", "SOPClassUID", "SeriesDate",
@@ -113,6 +121,8 @@ _POSITION, _MOMENT = _tags("ImagePositionPatient", "AcquisitionDateTime")
 _DAY = 10  # characters of a moment that tell the day, with dots or without
 
 _EXPORT_AGAIN = "Export the whole series again from the archive, then try again."
+DAMAGED = "a damaged DICOM file"  # what a reason begins with
+NO_DICOM = "neither a DICOM file nor an image volume"
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,7 @@ class Image:
     padding: tuple[int, int] | None
     acquisition: str = ""
     shape: tuple[int, int] = (0, 0)  # rows, columns
+    has_rescale: bool = True  # slope and intercept stand in the file
 
 
 @dataclass(frozen=True)
@@ -145,6 +156,13 @@ class PlainPixels:
     offset: int
     bits: int  # that count; those above hold anything
     signed: bool
+
+
+class _PixelElement(NamedTuple):
+    """Where the pixels stand in a file, and how many bytes of them are announced."""
+
+    start: int
+    announced: int
 
 
 @dataclass(frozen=True)
@@ -158,10 +176,11 @@ class DicomFile:
     image_type: tuple[str, ...]
     photometric: str
     samples: int
-    has_rescale: bool
     burned_in: bool  # text is part of the picture, by the file's own word
     images: tuple[Image, ...]
+    was_lossy: bool = False  # compressed with loss at some time, by the file's own word
     cut_short: str = ""  # how, where the file is shorter than its pixels
+    frame_of_reference: str = ""  # what its positions are measured from; "" if not said
     plain: PlainPixels | None = None  # where they can be read without pydicom
     raw: tuple[object, ...] = field(default=(), repr=False, compare=False)  # see `_raw`
 
@@ -177,7 +196,7 @@ class DicomFile:
 
     @property
     def is_lossy(self) -> bool:
-        return self.transfer_syntax in _LOSSY
+        return self.was_lossy or self.transfer_syntax in _LOSSY
 
     @property
     def is_localizer(self) -> bool:
@@ -198,14 +217,16 @@ def read_header(path: Path, config: IntakeConfig, like: DicomFile | None = None)
         InputRejected: Not DICOM, damaged, or too large to be a CT image. ``what`` is a short
             reason, without a path.
     """
-    with translated("a damaged DICOM file (%s)"):
+    with translated(f"{DAMAGED} (%s)"):
         ds, end = _read(path, config, _HEADER_TAGS)
         if ds.file_meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage:
             raise _unreadable("a DICOM directory (DICOMDIR), not an image")
         raw = _raw(ds)  # before anything is converted
         again = like is not None and raw and raw == like.raw
-        found = _moved(like, path, ds) if like and again else _parse(path, ds, config)
-        return replace(found, cut_short=_cut_short(path, ds), plain=_plain(path, ds, end), raw=raw)
+        pixels = _pixel_element(path, ds, end)
+        cut_short = _cut_short(path, ds, end, pixels)
+        found = _moved(like, path, ds) if like and again else _parse(path, ds, config, cut_short)
+        return replace(found, cut_short=cut_short, plain=_plain(ds, pixels), raw=raw)
 
 
 def _raw(ds: Dataset) -> tuple[object, ...]:
@@ -222,7 +243,7 @@ def _moved(like: DicomFile, path: Path, ds: Dataset) -> DicomFile:
     """The file, which says the same as another one but for its position."""
     if not like.images:
         return replace(like, path=path)
-    image, position = like.images[0], _numbers(ds.get("ImagePositionPatient"))
+    image, position = like.images[0], _position(ds, ())
     if image.plane and len(position) == 3:
         x, y, z = position
         plane: Plane | None = replace(image.plane, position=(x, y, z))
@@ -233,7 +254,7 @@ def _moved(like: DicomFile, path: Path, ds: Dataset) -> DicomFile:
 
 @contextmanager
 def translated(reason: str) -> Iterator[None]:
-    """Turn whatever the libraries raise into a reason, with the fault's name for ``%s``.
+    """Turn whatever the libraries raise into a reason, with what happened for ``%s``.
 
     Files that are cut, altered or hostile make pydicom and the decoders raise nearly anything,
     RecursionError included. ``from None``: their words quote the file and may identify.
@@ -243,7 +264,17 @@ def translated(reason: str) -> Iterator[None]:
     except CtrsError:
         raise
     except Exception as fault:
-        raise _unreadable(reason % type(fault).__name__) from None
+        raise _unreadable(reason % _in_words(fault)) from None
+
+
+def _in_words(fault: Exception) -> str:
+    if isinstance(fault, MemoryError):
+        return "it needs more memory than there is"
+    if isinstance(fault, RecursionError):
+        return "nested too deep"
+    if isinstance(fault, (EOFError, struct.error)):
+        return "it ends too early"
+    return "its content breaks the rules of DICOM"
 
 
 def _unreadable(reason: str) -> InputRejected:
@@ -259,8 +290,8 @@ def _read(path: Path, config: IntakeConfig, tags: list[BaseTag] | None) -> tuple
         if bare and (kind := other_archive(head)):
             raise _unreadable(f"a {kind} archive; only zip archives are unpacked")
         if bare and head[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"):
-            raise _unreadable("neither a DICOM file nor an image volume")
-        if uid.DeflatedExplicitVRLittleEndian.encode() in head:
+            raise _unreadable(NO_DICOM)
+        if _is_deflated(file, head, bare):
             _check_inflated_size(file, config)
         file.seek(0)
         ds = pydicom.dcmread(
@@ -278,7 +309,7 @@ def read_dataset(path: Path, config: IntakeConfig) -> Dataset:
     Raises:
         InputRejected: Not DICOM, or damaged.
     """
-    with translated("a damaged DICOM file (%s)"):
+    with translated(f"{DAMAGED} (%s)"):
         return _read(path, config, None)[0]
 
 
@@ -289,65 +320,115 @@ def _guessed_syntax(ds: Dataset) -> uid.UID:
     return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
 
 
+def _is_deflated(file: BinaryIO, head: bytes, bare: bool) -> bool:
+    """Whether pydicom will inflate the file; if so, ``file`` stands where it will begin."""
+    known = uid.DeflatedExplicitVRLittleEndian
+    if known.encode() not in head and _holds_meta_group(head[0 if bare else 132 :]):
+        return False
+    file.seek(0)
+    read_preamble(file, force=bare)
+    # Read as pydicom does, whatever its length element says: or there would be a way around.
+    return bool(_read_file_meta_info(file).get("TransferSyntaxUID") == known)
+
+
+def _holds_meta_group(head: bytes) -> bool:
+    """Whether the group 0002 in front is usual, and over within these bytes."""
+    at = 0
+    while head[at : at + 2] == b"\x02\x00":
+        if head[at + 4 : at + 6] in _SHORT_VRS:
+            at += 8 + int.from_bytes(head[at + 6 : at + 8], "little")
+        elif head[at + 4 : at + 6] == b"OB":
+            at += 12 + int.from_bytes(head[at + 8 : at + 12], "little")
+        else:
+            return False
+    return at + 2 <= len(head)
+
+
 def _check_inflated_size(file: BinaryIO, config: IntakeConfig) -> None:
     """Refuse a deflated file that is a bomb: pydicom would inflate it whole."""
-    file.seek(0)
-    read_preamble(file, force=False)
-    start = file.tell() + 12  # the element with the group's length
-    file.seek(start - 4)
-    file.seek(start + int.from_bytes(file.read(4), "little"))
-    packed = file.read()
-    limit = min(_MAX_INFLATED_BYTES, int(len(packed) * config.max_compression_ratio))
+    start = file.tell()
+    packed_bytes = file.seek(0, SEEK_END) - start
+    file.seek(start)
+    limit = min(_MAX_INFLATED_BYTES, int(packed_bytes * config.max_compression_ratio))
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     written = 0
-    while packed and not inflate.eof:
-        written += len(inflate.decompress(packed, 1024**2))
-        packed = inflate.unconsumed_tail
+    while not inflate.eof and (packed := inflate.unconsumed_tail or file.read(_CHUNK)):
+        written += len(inflate.decompress(packed, _CHUNK))
         if written > limit:
             raise _unreadable("a deflated file that unpacks to far more than an image")
 
 
-def _cut_short(path: Path, ds: Dataset) -> str:
-    """How an uncompressed CT image is shorter than its pixels; ``""`` if it is not."""
-    if ds.file_meta.TransferSyntaxUID not in _UNCOMPRESSED or not ds.get("Rows"):
-        return ""
-    expected = (
-        int(ds.get("NumberOfFrames") or 1) * int(ds.Rows) * int(ds.get("Columns") or 0)
-        * int(ds.get("SamplesPerPixel") or 1) * int(ds.get("BitsAllocated") or 8) // 8
-    )  # fmt: skip
-    if (found := path.stat().st_size) < expected and ds.get("Modality") == "CT":
-        return f"{found:,} bytes, the image alone has {expected:,}"
-    return ""
-
-
-def _plain(path: Path, ds: Dataset, end: int) -> PlainPixels | None:
-    """Where the pixels lie, if they can be taken from the file as they are."""
+def _pixel_element(path: Path, ds: Dataset, end: int) -> _PixelElement | None:
+    """Of a little-endian file, whose header ends there; ``None`` if nothing is where it belongs."""
     implicit = ds.file_meta.TransferSyntaxUID == uid.ImplicitVRLittleEndian
-    bits = int(ds.get("BitsStored") or 0)
+    with path.open("rb", buffering=0) as file:
+        file.seek(end)
+        head = file.read(12)
+    if head[:4] != _PIXEL_DATA or not (implicit or head[4:6] in (b"OW", b"OB")):
+        return None
+    announced = int.from_bytes(head[4:8] if implicit else head[8:12], "little")
+    return _PixelElement(end + (8 if implicit else 12), announced)
+
+
+def _cut_short(path: Path, ds: Dataset, end: int, pixels: _PixelElement | None) -> str:
+    """How a CT image is shorter than its pixels; ``""`` if it is not, as far as can be told."""
+    if not ds.get("Rows") or ds.get("Modality") != "CT":
+        return ""
+    found, syntax = path.stat().st_size, ds.file_meta.TransferSyntaxUID
+    if pixels is not None and pixels.announced == _UNDEFINED:
+        whole = _ends(path, pixels.start)
+        return "" if whole else f"{found:,} bytes, the compressed image goes on beyond them"
+    if found <= end and syntax != uid.DeflatedExplicitVRLittleEndian:
+        return f"{found:,} bytes, and none of them of the image"
+    if syntax not in _UNCOMPRESSED:
+        return ""
+    expected = _image_bytes(ds)
+    if found < expected:
+        return f"{found:,} bytes, the image alone has {expected:,}"
+    there = min(pixels.announced, found - pixels.start) if pixels else expected
+    return f"{there:,} of {expected:,} bytes of the image are there" if there < expected else ""
+
+
+def _image_bytes(ds: Dataset) -> int:
+    bits = (
+        int(ds.get("NumberOfFrames") or 1) * int(ds.Rows) * int(ds.get("Columns") or 0)
+        * int(ds.get("SamplesPerPixel") or 1) * int(ds.get("BitsAllocated") or 8)
+    )  # fmt: skip
+    return bits // 8
+
+
+def _ends(path: Path, start: int) -> bool:
+    """Whether the pieces of compressed pixels go on to the mark that ends them."""
+    with path.open("rb", buffering=0) as file:
+        for _ in range(_MAX_PIECES):
+            file.seek(start)
+            head = file.read(8)
+            if head[:4] != _PIECE:
+                return head[:4] == _LAST_PIECE
+            start += 8 + int.from_bytes(head[4:], "little")
+    return True  # for all one knows
+
+
+def _plain(ds: Dataset, pixels: _PixelElement | None) -> PlainPixels | None:
+    """Where the pixels lie, if they can be taken from the file as they are."""
+    syntax, bits = ds.file_meta.TransferSyntaxUID, int(ds.get("BitsStored") or 0)
     usual = (
-        (implicit or ds.file_meta.TransferSyntaxUID == uid.ExplicitVRLittleEndian)
+        syntax in (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian)
         and (ds.get("BitsAllocated"), ds.get("SamplesPerPixel")) == (16, 1)
         and 8 < bits <= 16
         and ds.get("HighBit") == bits - 1
         and ds.get("PixelRepresentation") in (0, 1)
     )
-    if not usual:
+    if pixels is None or not usual:
         return None
-    with path.open("rb") as file:
-        file.seek(end)
-        head = file.read(12)
-    if head[:4] != b"\xe0\x7f\x10\x00" or not (implicit or head[4:6] in (b"OW", b"OB")):
+    count = int(ds.get("NumberOfFrames") or 1) * int(ds.get("Rows") or 0)
+    if pixels.announced != 2 * count * int(ds.get("Columns") or 0):
         return None
-    announced = int.from_bytes(head[4:8] if implicit else head[8:12], "little")
-    pixels = int(ds.get("NumberOfFrames") or 1) * int(ds.get("Rows") or 0)
-    if announced not in (needed := 2 * pixels * int(ds.get("Columns") or 0), needed + needed % 2):
-        return None
-    return PlainPixels(end + (8 if implicit else 12), bits, bool(ds.PixelRepresentation))
+    return PlainPixels(pixels.start, bits, bool(ds.PixelRepresentation))
 
 
-def _parse(path: Path, ds: Dataset, config: IntakeConfig) -> DicomFile:
+def _parse(path: Path, ds: Dataset, config: IntakeConfig, cut_short: str) -> DicomFile:
     groups = _functional_groups(ds, 0)
-    slope = _first(ds, groups, "RescaleSlope", "PixelValueTransformationSequence")
     return DicomFile(
         path=path,
         header=_series_header(ds, groups),
@@ -356,9 +437,10 @@ def _parse(path: Path, ds: Dataset, config: IntakeConfig) -> DicomFile:
         image_type=tuple(printable(v).upper() for v in _values(ds.get("ImageType"))),
         photometric=term(ds.get("PhotometricInterpretation"), PHOTOMETRIC, ""),
         samples=int(ds.get("SamplesPerPixel") or 1),
-        has_rescale=slope is not None,
         burned_in=str(ds.get("BurnedInAnnotation") or "").strip().upper() == "YES",
-        images=_images(path, ds, config) if ds.get("Rows") else (),
+        images=_images(path, ds, config, not cut_short) if ds.get("Rows") else (),
+        frame_of_reference=printable(ds.get("FrameOfReferenceUID")),
+        was_lossy=str(ds.get("LossyImageCompression") or "").strip() == "01",
     )
 
 
@@ -402,7 +484,11 @@ def _acquired_on(ds: Dataset) -> date | None:
     return None
 
 
-def _images(path: Path, ds: Dataset, config: IntakeConfig) -> tuple[Image, ...]:
+def _images(path: Path, ds: Dataset, config: IntakeConfig, whole: bool) -> tuple[Image, ...]:
+    """Each frame; one without a place stands for all where they are of no use as slices.
+
+    A number of frames is soon written: a file of 1 kB may announce thousands.
+    """
     rows, columns = int(ds.Rows), int(ds.get("Columns") or 0)
     frames = int(ds.get("NumberOfFrames") or 1)
     if not (0 < rows <= config.max_matrix and 0 < columns <= config.max_matrix):
@@ -411,6 +497,9 @@ def _images(path: Path, ds: Dataset, config: IntakeConfig) -> tuple[Image, ...]:
         )
     if not 0 < frames <= config.max_files:
         raise _unreadable(f"{frames} frames; 1 to {config.max_files} are accepted")
+    placed = len(ds.get("PerFrameFunctionalGroupsSequence") or ()) >= frames
+    if frames > 1 and not (whole and placed and ds.get("Modality") == "CT"):
+        return (replace(_image(path, ds, 0), plane=None),)
     return tuple(_image(path, ds, frame) for frame in range(frames))
 
 
@@ -431,6 +520,7 @@ def _image(path: Path, ds: Dataset, frame: int) -> Image:
         padding=_padding(ds),
         acquisition=_acquisition(ds, groups),
         shape=(int(ds.Rows), int(ds.Columns)),
+        has_rescale=slope is not None and intercept is not None,
     )
 
 
@@ -448,7 +538,7 @@ def _acquisition(ds: Dataset, groups: Sequence[Dataset]) -> str:
 
 def _plane(ds: Dataset, groups: Sequence[Dataset]) -> Plane | None:
     """Where the image lies, if the file says so in finite numbers that make sense."""
-    position = _numbers(_first(ds, groups, "ImagePositionPatient", "PlanePositionSequence"))
+    position = _position(ds, groups)
     cosines = _numbers(_first(ds, groups, "ImageOrientationPatient", "PlaneOrientationSequence"))
     steps = _numbers(_first(ds, groups, "PixelSpacing", "PixelMeasuresSequence"))
     if (len(position), len(cosines), len(steps)) != (3, 6, 2) or min(steps) <= 0:
@@ -463,6 +553,12 @@ def _plane(ds: Dataset, groups: Sequence[Dataset]) -> Plane | None:
         (steps[0], steps[1]),
         (int(ds.Rows), int(ds.Columns)),
     )
+
+
+def _position(ds: Dataset, groups: Sequence[Dataset]) -> tuple[float, ...]:
+    """Where the first pixel lies; empty if the file does not say, or says a place far away."""
+    position = _numbers(_first(ds, groups, "ImagePositionPatient", "PlanePositionSequence"))
+    return position if all(abs(mm) <= FARTHEST_MM for mm in position) else ()
 
 
 def _padding(ds: Dataset) -> tuple[int, int] | None:

@@ -18,6 +18,8 @@ from ctrs.config import IntakeConfig
 from ctrs.errors import MissingSlices, NotAVolume, SlicesTooThick
 from ctrs.types import Array, Floats, Triple
 
+# Scanners place patients within a few metres of their origin. Beyond, arithmetic ends somewhere.
+FARTHEST_MM = 1e5
 # Closer than this is the same place: real reconstructions are at least 0.2 mm apart.
 _SAME_PLACE_MM = 0.01
 # Scanners that write positions with one decimal put each slice up to 0.05 mm off, so a gap may
@@ -26,6 +28,7 @@ _ROUNDING_MM = 0.1 + 1e-6
 # Direction cosines are written with six decimals or so; 1e-3 is 0.06 degrees.
 _SAME_DIRECTION = 1e-3
 _SAME_PIXEL_SPACING = 1e-3  # relative
+_RIGHT_ANGLE = 0.01  # of a cosine, 0.6 degrees: the axes of a grid, read as if they were straight
 # The table moves along the patient's long axis, however the gantry leans.
 _TABLE_DEG = 2.0
 
@@ -91,13 +94,15 @@ def lay_out(planes: Sequence[Plane], config: IntakeConfig) -> Layout:
     be moved within its own plane.
 
     Raises:
-        NotAVolume: Mixed orientation or matrix, not axial, shifted, or too few.
+        NotAVolume: Mixed orientation or matrix, not axial, shifted, too few, or of a size that
+            no body and no scanner has.
         MissingSlices: A gap is off the median by more than ``config.spacing_tolerance``
             (relative) and by more than 0.1 mm, the rounding of positions in files.
         SlicesTooThick: Spacing above ``config.max_slice_spacing_mm``.
     """
     first = planes[0]
     _check_alike(planes)
+    check_pixels(first.shape, first.pixel_spacing, config)
     _check_axial(first.normal, config)
     positions = np.array([plane.position for plane in planes])
     heights = positions @ first.normal
@@ -161,11 +166,58 @@ def check_extent(n_slices: int, slice_mm: float, config: IntakeConfig) -> None:
             f"The series has {n_slices} slices; at least {config.min_slices} are expected.",
             "Choose the series that covers the whole chest.",
         )
+    if slice_mm < config.min_voxel_mm:
+        raise NotAVolume(
+            f"The slices are {slice_mm:.2g} mm apart; no scanner measures less than "
+            f"{config.min_voxel_mm:g} mm.",
+            _EXPORT_AGAIN,
+        )
     if slice_mm > config.max_slice_spacing_mm:
         raise SlicesTooThick(
             f"The slices are {slice_mm:.1f} mm apart; at most "
             f"{config.max_slice_spacing_mm:.1f} mm are accepted.",
             "Send the thin-slice reconstruction of the same study.",
+        )
+
+
+def check_pixels(
+    shape: tuple[int, ...], pixel_spacing: tuple[float, ...], config: IntakeConfig
+) -> None:
+    """Refuse pixels, or slices, of a size that no CT of a body has: the lungs would be as wrong.
+
+    Args:
+        shape: ``(rows, columns)``.
+        pixel_spacing: mm, between rows and between columns.
+
+    Raises:
+        NotAVolume: A pixel below ``config.min_voxel_mm`` or above ``config.max_pixel_mm``, or
+            together wider than ``config.max_field_mm``.
+    """
+    if min(pixel_spacing) < config.min_voxel_mm or max(pixel_spacing) > config.max_pixel_mm:
+        raise NotAVolume(
+            f"The pixels measure {pixel_spacing[0]:.3g} × {pixel_spacing[1]:.3g} mm; "
+            f"{config.min_voxel_mm:g} to {config.max_pixel_mm:g} mm are expected of CT.",
+            _EXPORT_AGAIN,
+        )
+    fields = [n * mm for n, mm in zip(shape, pixel_spacing, strict=True)]
+    if max(fields) > config.max_field_mm:
+        raise NotAVolume(
+            f"The slices measure {fields[0]:.0f} × {fields[1]:.0f} mm; no scanner's are wider "
+            f"than {config.max_field_mm:.0f} mm. The pixel size is wrong.",
+            _EXPORT_AGAIN,
+        )
+
+
+def check_place(origin: Triple) -> None:
+    """Refuse a volume that lies nowhere near a scanner.
+
+    Raises:
+        NotAVolume: Further away than `FARTHEST_MM`, or at no number.
+    """
+    if not np.abs(origin).max() <= FARTHEST_MM:
+        raise NotAVolume(
+            f"The file places the scan {np.abs(origin).max():.3g} mm from the scanner's centre.",
+            _EXPORT_AGAIN,
         )
 
 
@@ -183,9 +235,12 @@ def to_patient_axes(
     direction, all as in `Volume`.
 
     Raises:
-        NotAVolume: Even then the z axis is too far from the patient's long axis.
+        NotAVolume: Even then the z axis is too far from the patient's long axis, or the axes
+            are not at right angles.
     """
     cosines = np.asarray(direction, dtype=float).reshape(3, 3)  # columns: grid axes x, y, z
+    if not np.abs(cosines.T @ cosines - np.eye(3)).max() <= _RIGHT_ANGLE:
+        raise NotAVolume("The axes of the volume are not at right angles.", _EXPORT_AGAIN)
     axes = max(permutations(range(3)), key=lambda p: sum(abs(cosines[i, p[i]]) for i in range(3)))
     steps = np.array(spacing[::-1])[list(axes)]  # x, y, z as the origin is
     columns = cosines[:, axes]

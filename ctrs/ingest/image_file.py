@@ -1,9 +1,8 @@
-"""NIfTI, NRRD and MetaImage volumes in HU, through SimpleITK."""
+"""NIfTI, NRRD and MetaImage volumes in HU: what their headers announce is checked first."""
 
 from __future__ import annotations
 
 import gzip
-import re
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -19,29 +18,39 @@ import SimpleITK as sitk
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected, NotAVolume, NotHounsfield
-from ctrs.ingest.geometry import check_extent, stored_as, to_patient_axes
-from ctrs.ingest.neighbours import check_neighbours
+from ctrs.ingest import meta_image, nifti, nrrd
+from ctrs.ingest.geometry import (
+    FARTHEST_MM,
+    check_extent,
+    check_pixels,
+    check_place,
+    stored_as,
+    to_patient_axes,
+)
+from ctrs.ingest.neighbours import check_neighbours, without_blank_ends
 from ctrs.ingest.values import AIR_HU, check_hounsfield
 from ctrs.types import SeriesHeader, Triple, Volume
 
 # By name, and never by what the content claims: each reader trusts its headers differently.
+_NIFTI, _NRRD, _META = "NiftiImageIO", "NrrdImageIO", "MetaImageIO"
 _READERS = {
-    ".nii": "NiftiImageIO",
-    ".nii.gz": "NiftiImageIO",
-    ".nrrd": "NrrdImageIO",
-    ".nhdr": "NrrdImageIO",
-    ".mha": "MetaImageIO",
-    ".mhd": "MetaImageIO",
+    ".nii": _NIFTI,
+    ".nii.gz": _NIFTI,
+    ".nrrd": _NRRD,
+    ".nhdr": _NRRD,
+    ".mha": _META,
+    ".mhd": _META,
 }
 
 # What each axis (z, y, x) of a `Volume` may be called in `Volume.stored_as`.
 _PATIENT_AXES = ("IS", "AP", "RL")
 _MIN_BYTES_PER_VOXEL = 2  # CT numbers do not fit in 8 bits
-# Where the header of an NRRD or MetaImage names another file that holds the voxels.
-_DATA_FILE = re.compile(rb"^[ \t]*(?:data ?file|ElementDataFile)\s*[:=]\s*(.*?)\s*$", re.I | re.M)
-_HEADER_BYTES = 64 * 1024
 _HARMLESS_BYTES = 256 * 1024**2  # so much memory may be taken by any file
 _CHUNK = 1024 * 1024
+# What libraries raise over damaged files.
+_DAMAGED = (
+    RuntimeError, ValueError, KeyError, OverflowError, MemoryError, OSError, EOFError, zlib.error,
+)  # fmt: skip
 _EXPORT_AGAIN = "Export the volume again from the program that wrote it."
 
 
@@ -51,10 +60,13 @@ class _Grid:
 
     size: tuple[int, ...]
     spacing: tuple[float, ...]
+    direction: tuple[float, ...]
+    channels: int  # values of each voxel
+    value_bytes: int
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether the name says that SimpleITK can read it as one volume."""
+    """Whether the name says that it is one volume."""
     return _reader(path) is not None
 
 
@@ -66,22 +78,21 @@ def _reader(path: Path) -> str | None:
 def read_volume(path: Path, config: IntakeConfig) -> Volume:
     """One image file as a `Volume`; the header is empty.
 
-    Voxels without a value (NaN) become air, except in NIfTI, where the reader has made them 0
-    before anybody can see them. The patient's axes come from the file: NIfTI
+    Voxels without a value (NaN) become air. The patient's axes come from the file: NIfTI
     counts x and y the other way round, which SimpleITK takes care of.
 
     Raises:
         InputRejected: Damaged, too large, or it refers to voxels outside its own folder.
-        NotAVolume: Not three-dimensional, too short, too oblique, or a slice does not fit in.
+        NotAVolume: Not three-dimensional, too short, too oblique, no voxel size or orientation
+            or two that contradict each other, no size of a body, or a slice does not fit in.
         SlicesTooThick: Spacing above ``config.max_slice_spacing_mm``.
         NotHounsfield: The values cannot be CT numbers: a mask, for example.
     """
     try:
-        data = _data_file(path)
         with _unzipped(path, config) as plain:
-            image = _read(plain, {path, data} if plain == path else {plain}, config)
+            image = _read(plain, config)
         stored = sitk.GetArrayViewFromImage(image)
-    except (RuntimeError, ValueError, MemoryError, OSError, EOFError, zlib.error):
+    except _DAMAGED:
         # ITK's own words hold paths of this machine.
         raise InputRejected(
             "The image file is damaged, or not what its name says.", _EXPORT_AGAIN
@@ -90,6 +101,8 @@ def read_volume(path: Path, config: IntakeConfig) -> Volume:
     voxels, spacing, origin, direction = to_patient_axes(
         stored, (z, y, x), _triple(image.GetOrigin()), image.GetDirection(), config
     )
+    check_place(origin)
+    check_pixels(voxels.shape[1:], spacing[1:], config)
     check_extent(voxels.shape[0], spacing[0], config)
     voxels = np.require(voxels, requirements=("O", "W"))  # not a view into ITK's memory
     unknown = ~np.isfinite(voxels)
@@ -100,7 +113,9 @@ def read_volume(path: Path, config: IntakeConfig) -> Volume:
     doubts = check_neighbours(voxels, heights)
     repairs = (f"{unknown.sum():,} voxels without a value set to air",) if unknown.any() else ()
     turned = stored_as(image.GetDirection())
-    return Volume(voxels, spacing, origin, direction, SeriesHeader(), repairs, doubts, turned)
+    return without_blank_ends(
+        Volume(voxels, spacing, origin, direction, SeriesHeader(), repairs, doubts, turned)
+    )
 
 
 def name_of(path: Path) -> str:
@@ -115,17 +130,13 @@ def name_of(path: Path) -> str:
 
 def extent(path: Path) -> tuple[tuple[int, int, int], Triple]:
     """Shape and spacing, ``(z, y, x)`` of the patient, by the header alone; zeros if unknown."""
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(_reader(path) or "")
-    reader.SetFileName(str(path))
     try:
-        _data_file(path)
-        reader.ReadImageInformation()
-        axes = stored_as(reader.GetDirection())
+        grid = _grid_of(path)
+        axes = stored_as(grid.direction)
         z, y, x = (next(i for i, end in enumerate(axes) if end in ends) for ends in _PATIENT_AXES)
-    except (InputRejected, RuntimeError, ValueError, OSError):
+    except (InputRejected, *_DAMAGED):
         return (0, 0, 0), (0.0, 0.0, 0.0)
-    size, mm = reader.GetSize(), reader.GetSpacing()
+    size, mm = grid.size, grid.spacing
     if not np.isfinite(mm).all():
         mm = (0.0, 0.0, 0.0)
     return (size[z], size[y], size[x]), (mm[z], mm[y], mm[x])
@@ -163,42 +174,66 @@ def _triple(values: tuple[float, ...]) -> Triple:
     return x, y, z
 
 
-def _read(path: Path, files: set[Path], config: IntakeConfig) -> sitk.Image:
+def _read(path: Path, config: IntakeConfig) -> sitk.Image:
     """Read the header, refuse what it announces beyond its files, and only then the voxels."""
+    data, kind = _data_file(path), _reader(path)
+    grid = _grid_of(path)
+    _check_grid(grid, config)
+    _check_density(prod(grid.size), {path, data}, config)
+    if kind == _META:
+        return meta_image.read_voxels(meta_image.read_header(path, data), data)
+    if kind == _NRRD:
+        nrrd.check_header(path, grid.spacing)
+        return _executed(path)
+    return _read_nifti(path, grid)
+
+
+def _read_nifti(path: Path, grid: _Grid) -> sitk.Image:
+    """A NIfTI whose header leaves nothing open, with NaN where the file has no value."""
+    header = nifti.read_header(path)
+    nifti.check_header(header)
+    if path.stat().st_size < header.start + prod(grid.size) * header.bits // 8:
+        raise ValueError("cut short")
+    x, y, z = grid.size
+    unknown = nifti.without_value(header, path, (z, y, x))
+    image = _executed(path)
+    if unknown is None:
+        return image
+    values = sitk.GetArrayFromImage(image)
+    values[unknown] = np.nan
+    marked = sitk.GetImageFromArray(values)
+    marked.CopyInformation(image)
+    return marked
+
+
+def _reader_of(path: Path) -> sitk.ImageFileReader:
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_reader(path) or "")
     reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    _check_grid(_Grid(reader.GetSize(), reader.GetSpacing()), config)
-    if reader.GetNumberOfComponents() != 1:
-        raise NotHounsfield(
-            f"Each voxel has {reader.GetNumberOfComponents()} values; 1 is expected of CT.",
-            "Choose the CT volume itself, not a colour image.",
-        )
-    if sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent() < _MIN_BYTES_PER_VOXEL:
-        raise NotHounsfield(
-            "The voxels have 8 bits; Hounsfield units need at least 12. This is a mask or a "
-            "picture.",
-            "Choose the CT volume itself.",
-        )
-    _check_density(prod(reader.GetSize()), files, config)
-    if reader.GetImageIO() == "NiftiImageIO":
-        _check_nifti(reader, path)
-    image: sitk.Image = reader.Execute()
+    return reader
+
+
+def _executed(path: Path) -> sitk.Image:
+    image: sitk.Image = _reader_of(path).Execute()
     return image
 
 
-def _check_nifti(reader: sitk.ImageFileReader, path: Path) -> None:
-    """Refuse a NIfTI that is cut short, or that leaves open which side is left."""
-    if reader.GetMetaData("qform_code") == reader.GetMetaData("sform_code") == "0":
-        raise NotAVolume(
-            "The file does not say how the patient lies in it (qform and sform codes are 0).",
-            "Convert the DICOM series again, with a program that keeps the orientation.",
+def _grid_of(path: Path) -> _Grid:
+    data = _data_file(path)
+    if _reader(path) == _META:
+        told = meta_image.read_header(path, data)
+        return _Grid(
+            told.size, told.spacing, told.direction, told.channels, told.voxel_type.itemsize
         )
-    bits = int(reader.GetMetaData("bitpix"))
-    expected = float(reader.GetMetaData("vox_offset")) + prod(reader.GetSize()) * bits // 8
-    if path.stat().st_size < expected:
-        raise ValueError("cut short")
+    reader = _reader_of(path)
+    reader.ReadImageInformation()
+    return _Grid(
+        reader.GetSize(),
+        reader.GetSpacing(),
+        reader.GetDirection(),
+        reader.GetNumberOfComponents(),
+        sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent(),
+    )
 
 
 def _check_grid(grid: _Grid, config: IntakeConfig) -> None:
@@ -209,13 +244,24 @@ def _check_grid(grid: _Grid, config: IntakeConfig) -> None:
             "Choose a file with one CT volume.",
         )
     steps = np.array(grid.spacing)
-    if not np.isfinite(steps).all() or steps.min() <= 0:
+    if not np.isfinite(steps).all() or steps.min() <= 0 or steps.max() > FARTHEST_MM:
         raise NotAVolume("The file gives no usable voxel size.", _EXPORT_AGAIN)
     voxels = prod(grid.size)
     if max(grid.size) > config.max_files or 4 * voxels > config.max_volume_bytes:
         raise InputRejected(
             f"The file announces {' × '.join(map(str, grid.size))} voxels: more than any CT.",
             _EXPORT_AGAIN,
+        )
+    if grid.channels != 1:
+        raise NotHounsfield(
+            f"Each voxel has {grid.channels} values; 1 is expected of CT.",
+            "Choose the CT volume itself, not a colour image.",
+        )
+    if grid.value_bytes < _MIN_BYTES_PER_VOXEL:
+        raise NotHounsfield(
+            "The voxels have 8 bits; Hounsfield units need at least 12. This is a mask or a "
+            "picture.",
+            "Choose the CT volume itself.",
         )
 
 
@@ -236,27 +282,23 @@ def _data_file(path: Path) -> Path:
     Anything further away is refused: a header could name any file of this machine.
     """
     kind = _reader(path)
-    if kind == "NiftiImageIO":
+    if kind == _NIFTI:
         return path
-    with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-    if kind == "NrrdImageIO":
-        head = re.split(rb"\r?\n\r?\n", head)[0]  # voxels follow the first blank line
-    names = [match[1].decode("utf-8", "replace") for match in _DATA_FILE.finditer(head)]
-    hidden = len(head) == _HEADER_BYTES or (kind == "MetaImageIO" and not names)
-    if (hidden and not names) or not all(_is_beside(name, path) for name in names[:1]):
+    name = meta_image.data_name(path) if kind == _META else nrrd.data_name(path)
+    if name is None or name.upper() == "LOCAL":
+        return path
+    if not _is_beside(name, path):
         raise InputRejected(
             "The header names voxels that are not one plain file beside it.",
             "Choose the header together with its data file, or a single-file volume.",
         )
-    return path.parent / names[0] if names and names[0].upper() != "LOCAL" else path
+    return path.parent / name
 
 
 def _is_beside(name: str, header: Path) -> bool:
-    """Whether the voxels are in the header's own file or in a plain one of the same folder."""
+    """Whether the voxels are in a plain file of the header's own folder."""
     target = header.parent / name
-    plain = name == target.name and target.is_file() and not target.is_symlink()
-    return name.upper() == "LOCAL" or plain
+    return name == target.name and target.is_file() and not target.is_symlink()
 
 
 def write_nifti(values: npt.NDArray[np.generic], volume: Volume, path: Path) -> None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected, NoCtFound, SeveralScans
 from ctrs.ingest import image_file
-from ctrs.ingest.archive import find_files, is_zip, relative, unpack
+from ctrs.ingest.archive import (
+    DAMAGED_INSIDE,
+    EMPTY,
+    UNOPENED,
+    Unpacked,
+    find_files,
+    is_zip,
+    relative,
+    unpack,
+)
 from ctrs.ingest.choice import several_scans
-from ctrs.ingest.dicom import DicomFile, read_header
+from ctrs.ingest.dicom import DAMAGED, NO_DICOM, DicomFile, read_header
 from ctrs.ingest.series import (
+    AVERAGE,
     Stack,
     extent,
     is_screenshot,
@@ -27,12 +38,15 @@ from ctrs.types import Inventory, RejectedFile, Series, SeriesHeader, Volume
 
 # Model and reader gain nothing below about 1 mm; above, each class shows visibly less.
 _SPACING_CLASSES_MM = (1.5, 3.0, 5.0)
-# Of the longest one: a series that misses more than this of the body is not preferred.
+# Of the longest one: a series that misses more than this of the body is not preferred. What goes
+# on beyond a chest counts for nothing: abdomen and pelvis, 500 mm, may show no lung at all.
 _COVERED = 0.85
+_CHEST_MM = 300.0  # lungs of a tall man with their tips; series of the chest have 240 to 360
+# In the tags of series that show something else, and of those that show the chest (as well).
+_ELSEWHERE = ("abd", "pelvi", "becken", "leber", "liver", "head", "kopf", "brain", "neck", "spine")
+_CHEST = ("chest", "thora", "lung", "pulm", "thx", "cap", "tap", "body", "torso")
 _NAMED = 6  # of what was passed over
 _NAME_ONE = "Choose the folder of one scan, or name the series to use."
-# Thick slabs made of thin slices: their values are not those of a slice.
-_PROJECTIONS = {"MIP", "MINIP", "MAX_IP", "MIN_IP", "MPR_MIP", "PROJECTION IMAGE", "AVERAGE"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,15 @@ class _Candidate:
     def coverage_mm(self) -> float:
         return self.series.shape[0] * self.series.spacing[0]
 
+    @property
+    def is_image_file(self) -> bool:
+        return image_file.is_image_file(self.series.files[0])
+
+    def is_scan(self, config: IntakeConfig) -> bool:
+        """Whether there are slices enough for a scan, usable or damaged; not of a mask."""
+        is_ct = self.series.header.modality == "CT" and not isinstance(self.fault, NoCtFound)
+        return is_ct and not self.is_image_file and self.n_images >= config.min_slices
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -62,6 +85,7 @@ class Survey:
         as_fit: Accepted series that are as fit as the chosen one but for kernel and slice
             distance, best first.
         stacks: Accepted DICOM series by their UID, headers read and judged.
+        lost: For each of these beside which files lie that cannot be read: how many.
     """
 
     inventory: Inventory
@@ -69,6 +93,7 @@ class Survey:
     volume: Volume | None = None
     as_fit: tuple[Series, ...] = ()
     stacks: Mapping[str, Stack] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
 
 
 def take_inventory(path: Path, config: IntakeConfig, scratch: Path) -> Inventory:
@@ -96,6 +121,7 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
     by_series: dict[str, list[DicomFile]] = {}
     data_files = _data_files(list(found))
     last: DicomFile | None = None
+    n_images = 0
     for file, name in found.items():
         if file in data_files:
             continue
@@ -104,7 +130,10 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
             # Many volumes would fill the memory; a lone one need not be read twice.
             candidates.append(judged if len(found) == 1 else replace(judged, volume=None))
         else:
-            last = _read_dicom(file, name, config, by_series, rejected, last) or last
+            read = _read_dicom(file, name, config, by_series, rejected, last)
+            n_images += len(read.images) if read else 0
+            _check_images(n_images, config)
+            last = read or last
     for members in by_series.values():
         images, foreign = split_foreign(members)
         slices, localizers = split_localizers(images)
@@ -117,12 +146,14 @@ def survey(path: Path, config: IntakeConfig, scratch: Path) -> Survey:
     refused = sorted((c for c in candidates if c.fault), key=_promise, reverse=True)
     ranked = _ranked(fit, refused)
     series = (*ranked, *(c.series for c in refused))
-    doubt = several_scans(ranked)
+    doubt = several_scans([*ranked, *(c.series for c in refused if c.is_scan(config))])
+    doubt = doubt if ranked else ""  # the fault of what cannot be used is told first
     inventory = Inventory(n_files, series, tuple(rejected), ranked[0] if ranked else None, doubt)
     fault = SeveralScans(doubt, _NAME_ONE) if doubt else _why_nothing(refused, rejected, n_files)
     volume = candidates[0].volume if len(candidates) == 1 else None
     stacks = {c.series.header.series_uid: c.stack for c in fit if c.stack}
-    return Survey(inventory, fault, volume, _as_fit(fit, ranked), stacks)
+    lost = _lost(fit, refused, found, rejected)
+    return Survey(inventory, fault, volume, _as_fit(fit, ranked), stacks, lost)
 
 
 # --- Finding --------------------------------------------------------------------------------
@@ -144,14 +175,15 @@ def _gather(
         raise InputRejected(
             "There is no such file or folder.", "Check the path, and that it can be opened."
         )
-    budget = config
+    sofar = Unpacked()
     if path in found and _opens_as_zip(path):
-        found, rejected, budget = _unpacked(path, "", budget, scratch / "archive")
+        found, rejected = _unpacked(path, "", config, sofar, scratch / "archive")
     for number, inner in enumerate([file for file in found if _opens_as_zip(file)]):
-        name = found.pop(inner)
+        name, folder = found.pop(inner), scratch / f"inner{number}"
         try:
-            more, passed_over, budget = _unpacked(inner, name, budget, scratch / f"inner{number}")
+            more, passed_over = _unpacked(inner, name, config, sofar, folder)
         except InputRejected as reason:
+            shutil.rmtree(folder, ignore_errors=True)
             rejected.append(RejectedFile(name, reason.what))
         else:
             found |= more
@@ -167,21 +199,15 @@ def _opens_as_zip(path: Path) -> bool:
 
 
 def _unpacked(
-    archive: Path, name: str, budget: IntakeConfig, folder: Path
-) -> tuple[dict[Path, str], list[RejectedFile], IntakeConfig]:
-    """The files of an archive by name, what was passed over, and what may still be unpacked."""
+    archive: Path, name: str, config: IntakeConfig, sofar: Unpacked, folder: Path
+) -> tuple[dict[Path, str], list[RejectedFile]]:
+    """The files of an archive by name, and what was passed over."""
     folder.mkdir(parents=True)
-    passed_over = unpack(archive, folder, budget)
-    files, rejected = find_files(folder, budget)
+    passed_over = unpack(archive, folder, config, sofar)
+    files, rejected = find_files(folder, config)
     inside = f"{name}/" if name else ""
     rejected = [RejectedFile(inside + r.path, r.reason) for r in (*passed_over, *rejected)]
-    written = sum(file.stat().st_size for file in files)
-    rest = replace(
-        budget,
-        max_files=budget.max_files - len(files),
-        max_unpacked_bytes=budget.max_unpacked_bytes - written,
-    )
-    return {file: inside + relative(file, folder) for file in files}, rejected, rest
+    return {file: inside + relative(file, folder) for file in files}, rejected
 
 
 def _data_files(files: Sequence[Path]) -> set[Path]:
@@ -195,6 +221,15 @@ def _data_files(files: Sequence[Path]) -> set[Path]:
         and not image_file.is_image_file(f)
         and {f.with_suffix(""), f.with_suffix("").with_suffix("")} & headers
     }
+
+
+def _check_images(n_images: int, config: IntakeConfig) -> None:
+    """Refuse what would keep one busy for hours: few files can announce many frames."""
+    if n_images > config.max_files:
+        raise InputRejected(
+            f"The files hold more than {config.max_files:,} images.",
+            "Choose the folder of one CT study.",
+        )
 
 
 def _read_dicom(
@@ -213,11 +248,48 @@ def _read_dicom(
     except InputRejected as reason:
         rejected.append(RejectedFile(name, reason.what))
     except OSError:
-        rejected.append(RejectedFile(name, "cannot be opened"))
+        rejected.append(RejectedFile(name, UNOPENED))
     else:
         by_series.setdefault(found.header.series_uid, []).append(found)
         return found
     return None
+
+
+def _lost(
+    fit: Sequence[_Candidate],
+    refused: Sequence[_Candidate],
+    found: Mapping[Path, str],
+    rejected: Sequence[RejectedFile],
+) -> dict[str, int]:
+    """By the UID of a series: files beside its slices, named as they are, that cannot be read.
+
+    They may be slices from an end of the scan, where no gap tells that they are missing.
+    """
+    lost = [_place(file.path) for file in rejected if _may_be_a_slice(file)]
+    for candidate in refused:
+        if candidate.n_images == 0 and candidate.series.header.modality in ("CT", ""):  # cut short
+            lost += [_place(found[path]) for path in candidate.series.files]
+    beside = Counter(lost)
+    counts = {
+        c.series.header.series_uid: sum(
+            beside[place] for place in {_place(found[path]) for path in c.series.files}
+        )
+        for c in fit
+        if c.stack
+    }
+    return {series_uid: count for series_uid, count in counts.items() if count}
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Folder and ending of a file; what follows the last dot of a UID is no ending."""
+    path = PurePosixPath(name)
+    return str(path.parent), "" if path.suffix[1:].isdigit() else path.suffix.lower()
+
+
+def _may_be_a_slice(file: RejectedFile) -> bool:
+    if file.reason == NO_DICOM:  # without an ending it may be anything: README, say
+        return bool(_place(file.path)[1])
+    return file.reason.startswith((DAMAGED, DAMAGED_INSIDE, EMPTY, UNOPENED))
 
 
 # --- Judging --------------------------------------------------------------------------------
@@ -310,26 +382,37 @@ def _sharpness_order(candidate: _Candidate) -> int:
     return order.index(sharpness(candidate.series.header.kernel))
 
 
+def _is_elsewhere(candidate: _Candidate) -> bool:
+    """Whether the tags name another part of the body, and not the chest. They may be wrong: enough
+    to prefer another series, never to refuse the only one."""
+    header = candidate.series.header
+    told = f"{header.body_part} {header.description}".casefold()
+    return any(word in told for word in _ELSEWHERE) and not any(word in told for word in _CHEST)
+
+
 _PREFERENCES: tuple[_Preference, ...] = (
-    (lambda c, _: bool(_PROJECTIONS & set(c.image_type)),
-     "a projection (MIP or average); a series of plain slices is there"),
+    (lambda c, _: c.is_image_file, "a copy without its tags; the DICOM series is there"),
+    (lambda c, _: AVERAGE in c.image_type,
+     "averaged slabs; a series of plain slices is there"),
     (lambda c, longest: c.coverage_mm < _COVERED * longest,
      "covers {coverage:.0f} mm of the body; a series that covers {best:.0f} mm is there"),
+    (lambda c, _: _is_elsewhere(c), "of another part of the body, by its tags"),
     (lambda c, _: _spacing_class(c),
      "{spacing:.4g} mm between slices; a thinner reconstruction is there"),
     (lambda c, _: _sharpness_order(c), "{kernel}; a softer reconstruction is there"),
     (lambda c, _: "DERIVED" in c.image_type, "derived images; the original ones are there"),
-    (lambda c, _: -c.series.shape[0], "{slices} slices; a series with more slices is there"),
+    (lambda c, longest: -round(min(c.coverage_mm, longest) / c.series.spacing[0]),
+     "{slices} slices; a series with more slices is there"),
     (lambda c, _: c.series.spacing[0], "a series with thinner slices is there"),
 )  # fmt: skip
 
 
-_N_OF_FITNESS = 2  # the first ones say whether a series is fit at all; the others which is finer
+_N_OF_FITNESS = 4  # the first ones say whether a series is fit at all; the others which is finer
 
 
 def _ranked(candidates: Sequence[_Candidate], refused: Sequence[_Candidate]) -> list[Series]:
     """Accepted series, best first, each with its rank and its reasons in words."""
-    longest = max((c.coverage_mm for c in candidates), default=0.0)
+    longest = _longest(candidates)
 
     def key(candidate: _Candidate) -> tuple[float | str, ...]:
         values = (value(candidate, longest) for value, _ in _PREFERENCES)
@@ -345,6 +428,11 @@ def _ranked(candidates: Sequence[_Candidate], refused: Sequence[_Candidate]) -> 
         )
         for rank, c in enumerate(best_first, start=1)
     ]
+
+
+def _longest(candidates: Sequence[_Candidate]) -> float:
+    """How much of the body the longest one covers, as far as a chest goes."""
+    return min(max((c.coverage_mm for c in candidates), default=0.0), _CHEST_MM)
 
 
 def _passed_over(others: Sequence[_Candidate]) -> tuple[str, ...]:
@@ -369,12 +457,13 @@ def _kind(candidate: _Candidate) -> str:
 
 def _as_fit(fit: Sequence[_Candidate], ranked: Sequence[Series]) -> tuple[Series, ...]:
     """Accepted series that the first preferences do not put behind the best one."""
-    longest = max((c.coverage_mm for c in fit), default=0.0)
-    uids = {
-        c.series.header.series_uid
+    longest = _longest(fit)
+    fitness = {
+        c.series.header.series_uid: [value(c, longest) for value, _ in _PREFERENCES[:_N_OF_FITNESS]]
         for c in fit
-        if not any(value(c, longest) for value, _ in _PREFERENCES[:_N_OF_FITNESS])
     }
+    best = min(fitness.values(), default=[])
+    uids = {uid for uid, values in fitness.items() if values == best}
     return tuple(series for series in ranked if series.header.series_uid in uids)
 
 

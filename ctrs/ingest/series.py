@@ -33,7 +33,7 @@ from ctrs.ingest.geometry import (
     stored_as,
     to_patient_axes,
 )
-from ctrs.ingest.neighbours import check_neighbours
+from ctrs.ingest.neighbours import check_neighbours, without_blank_ends
 from ctrs.ingest.values import AIR_HU, check_hounsfield, touching_border
 from ctrs.types import Array, Triple, Volume
 
@@ -41,6 +41,9 @@ from ctrs.types import Array, Triple, Volume
 _HU_TYPES = {"", "HU", "US", "HU_MOD"}
 # Both are allowed of CT: they say which end is shown white, not what the values are.
 _GREY = ("MONOCHROME2", "MONOCHROME1")
+# Slabs of the largest or smallest values of thin slices: vessels and noise make them, no tissue.
+_PROJECTIONS = {"MIP", "MINIP", "MAX_IP", "MIN_IP", "MPR_MIP", "PROJECTION IMAGE"}
+AVERAGE = "AVERAGE"  # what a thick slice is, too: some scanners make theirs so
 _MAX_LOCALIZERS = 2
 # Decoders and arithmetic let go of Python's lock; more threads than cores only fight for it.
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -192,11 +195,12 @@ def _check_one_origin(files: Sequence[DicomFile]) -> None:
         raise NotAVolume(
             f"The images of one series were acquired up to {apart} days apart.", _EXPORT_AGAIN
         )
-    without = sum(not file.has_rescale for file in files)
-    if 0 < without < len(files):
+    images = [image for file in files for image in file.images]
+    without = sum(not image.has_rescale for image in images)
+    if 0 < without < len(images):
         raise NotHounsfield(
-            f"{without} of {len(files)} files have no rescale slope and the others have one: the "
-            "slices are on different scales.",
+            f"{without} of {len(images)} images have no rescale slope or no intercept and the "
+            "others have both: the slices are on different scales.",
             _EXPORT_AGAIN,
         )
 
@@ -252,6 +256,12 @@ def _check_kind(file: DicomFile) -> None:
         raise NotAVolume(
             "The series holds localizers (overview images); axial slices are expected.",
             _CHOOSE_CT,
+        )
+    if kinds := sorted(_PROJECTIONS & set(file.image_type)):
+        raise NotAVolume(
+            f"The images are projections ({kinds[0]}): each shows the extreme values of several "
+            "slices.",
+            "Choose a series of plain slices of the same study.",
         )
     if not file.can_be_decoded:
         raise InputRejected(
@@ -339,7 +349,9 @@ def read_stack(found: Stack, config: IntakeConfig) -> Volume:
     doubts = (*_doubts(found), *interpolated)
     # Files of slices have no order among them: it is that in which DICOM readers put them.
     turned = stored_as(right_handed(layout.direction))
-    return Volume(voxels, spacing, origin, direction, header, _repairs(found), doubts, turned)
+    return without_blank_ends(
+        Volume(voxels, spacing, origin, direction, header, _repairs(found), doubts, turned)
+    )
 
 
 def _height(image: Image) -> float:
@@ -360,12 +372,21 @@ def _repairs(found: Stack) -> tuple[str, ...]:
 
 def _doubts(found: Stack) -> tuple[str, ...]:
     doubts = []
-    if any(not file.has_rescale for file in found.files):
-        doubts.append("No rescale slope in the files: stored values taken as Hounsfield units")
+    if any(not image.has_rescale for image in found.images):
+        doubts.append(
+            "No rescale slope or no intercept in the files: stored values taken as they are"
+        )
     if any(file.is_lossy for file in found.files):
-        doubts.append("Decoded from lossy compression")
+        doubts.append("The images were compressed with loss, now or at some time before")
+    if any(AVERAGE in file.image_type for file in found.files):
+        doubts.append("The files say that their slices are averages of thinner ones")
     if any(file.burned_in for file in found.files):
         doubts.append("The files say that text is burned into the pictures; it may name somebody")
+    if (origins := len({file.frame_of_reference for file in found.files} - {""})) > 1:
+        doubts.append(
+            f"The slices have {origins} frames of reference: their positions may be measured from "
+            "different places"
+        )
     return tuple(doubts)
 
 

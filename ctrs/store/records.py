@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from ctrs.kernels import sharpness
 from ctrs.measurement import Line, Measurement
+from ctrs.pair import has_contrast
 from ctrs.types import (
     Biomarker,
     Finding,
@@ -60,7 +61,7 @@ class ScanFacts:
             shape=(slices, rows, columns),
             spacing_mm=volume.spacing,
             kernel=sharpness(header.kernel),
-            contrast="yes" if header.contrast else "no",
+            contrast="yes" if has_contrast(header) else "no",
             manufacturer=_maker(header.manufacturer),
         )
 

@@ -18,7 +18,7 @@ from ctrs.ingest.choice import alike, named
 from ctrs.ingest.inventory import Survey, survey
 from ctrs.ingest.text import technical
 from ctrs.kernels import Sharpness, sharpness
-from ctrs.pair import propose_pair
+from ctrs.pair import has_contrast, propose_pair
 from ctrs.types import Inventory, Series
 from ctrs.ui import messages, resources
 from ctrs.ui.messages import explained
@@ -187,7 +187,7 @@ def _protocol(series: Series) -> dict[str, str]:
         "Distance between slices": f"{series.spacing[0]:.4g} mm",
         "Slice thickness": _NOT_GIVEN if thick is None else f"{thick:.4g} mm",
         "Kernel": f"{kernel} {technical(header.kernel)}".strip(),
-        "Contrast medium": "yes" if header.contrast else "none named",
+        "Contrast medium": "yes" if has_contrast(header) else "none named",
         "Slices": f"{slices} over {slices * series.spacing[0]:.0f} mm",
         "Pixels": f"{rows} × {columns} of {series.spacing[2]:.2f} mm",
     }

@@ -15,6 +15,7 @@ from ctrs import places
 from ctrs.assess import STAGES, Assessment, Workshop, assess, remember
 from ctrs.errors import CtrsError
 from ctrs.ingest import NAMES
+from ctrs.ingest.identity import known_id
 from ctrs.ingest.text import technical
 from ctrs.pseudonym import load_key, pseudonym
 from ctrs.response import recist_class
@@ -187,7 +188,7 @@ def score_upload(
 
 def _kept(assessment: Assessment, clinic: Clinic, tools: Workshop) -> Outcome:
     pair, score, store = assessment.pair, assessment.score, tools.store
-    name = _pseudonym(pair.baseline.header.patient_id or pair.baseline.sha256)
+    name = _pseudonym(known_id(pair.baseline.header) or pair.baseline.sha256)
     remember(assessment, name, tools)
     _save_patient(name, clinic, tools)
     if store is not None and clinic.was_read:
@@ -221,8 +222,7 @@ def _refused(folders: tuple[Path, Path], series: Named, error: CtrsError) -> Out
 
 
 def _patient_id(inventory: Inventory) -> str:
-    identifiers = (series.header.patient_id for series in inventory.series)
-    return next((identifier for identifier in identifiers if identifier.strip()), "")
+    return next(filter(None, (known_id(series.header) for series in inventory.series)), "")
 
 
 def _fingerprint(path: Path) -> str:
