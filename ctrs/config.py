@@ -26,8 +26,9 @@ class IntakeConfig:
     max_slice_spacing_mm: float = 10.0
     # Pixels and slices. A 1024 matrix over a child's 200 mm has 0.2, the finest scanners 0.15.
     min_voxel_mm: float = 0.1
-    # 512 pixels over 0.9 m, the widest bore, have 1.8; research copies at the model's grid 3.
-    max_pixel_mm: float = 5.0
+    # 512 pixels over 0.9 m, the widest bore, have 1.8; coarse copies up to 6. The field is what tells
+    # a wrong size: no wider than a scanner.
+    max_pixel_mm: float = 10.0
     max_field_mm: float = 1000.0  # a row or column of pixels; reconstructions reach 0.9 m
     # Relative; highdicom's default for "regularly spaced".
     spacing_tolerance: float = 0.01

@@ -289,8 +289,8 @@ def test_position_beyond_any_room_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("pixels", "columns", "words"),
     [
-        (["0.09", "0.7"], 18, r"measure 0\.09 × 0\.7 mm; 0\.1 to 5 mm are expected"),
-        (["0.7", "20"], 18, r"measure 0\.7 × 20 mm; 0\.1 to 5 mm are expected"),
+        (["0.09", "0.7"], 18, r"measure 0\.09 × 0\.7 mm; 0\.1 to 10 mm are expected"),
+        (["0.7", "20"], 18, r"measure 0\.7 × 20 mm; 0\.1 to 10 mm are expected"),
         (["1e-300", "1e-300"], 18, "measure 1e-300 × 1e-300 mm"),
         (["0.8", "4.0"], 251, r"11 × 1004 mm; no scanner's are wider than 1000 mm"),
     ],

@@ -326,8 +326,8 @@ def test_nifti_that_contradicts_itself_is_refused(tmp_path, changes, words):
 @pytest.mark.parametrize(
     ("shape", "spacing", "words"),
     [
-        ((20, 14, 18), (0.09, 0.8, 2.5), r"0\.8 × 0\.09 mm; 0\.1 to 5 mm"),
-        ((20, 14, 18), (0.7, 5.1, 2.5), "5.1 × 0.7 mm; 0.1 to 5 mm"),
+        ((20, 14, 18), (0.09, 0.8, 2.5), r"0\.8 × 0\.09 mm; 0\.1 to 10 mm"),
+        ((20, 14, 18), (0.7, 10.1, 2.5), "10.1 × 0.7 mm; 0.1 to 10 mm"),
         ((20, 14, 201), (5.0, 0.8, 2.5), "11 × 1005 mm; no scanner's are wider than 1000"),
         ((20, 14, 18), (0.7, 0.8, 0.05), "0.05 mm apart; no scanner measures less than 0.1"),
         ((20, 14, 18), (0.1, 5.0, 0.1), ""),

@@ -1,6 +1,7 @@
 """A hospital's own scans become a trial's: every pair, whatever it was stored as, or why not."""
 
 import shutil
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -77,12 +78,16 @@ def refusal(folder):
 # --- Prepared -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("patient", "order"), [("ANNA", (0, 1)), ("BERT", (1, 0))])
-def test_scans_of_any_kind_are_prepared_as_the_app_does(cohort, patient, order):
+@pytest.mark.parametrize(
+    ("patient", "order", "origin"),  # where the files say that their scans begin
+    [("ANNA", (0, 1), (-120.0, -95.0, -40.0)), ("BERT", (1, 0), (0.0, 0.0, 0.0))],
+)
+def test_scans_of_any_kind_are_prepared_as_the_app_does(cohort, patient, order, origin):
     arrays = load_prepared(cohort, patient)
     assert set(arrays) == {"image", "lungs"}  # nothing is outlined
     for visit, which in enumerate(order):
-        prepared, _ = prepare((BEFORE, AFTER)[which], PrepareConfig(), ChestConfig())
+        scan = replace((BEFORE, AFTER)[which], origin=origin)
+        prepared, _ = prepare(scan, PrepareConfig(), ChestConfig())
         # 8 bits: half a step is 1 / 510; files hold whole HU: one of them is 1 / 1400.
         np.testing.assert_allclose(arrays["image"][visit] / 255, prepared.image, atol=2.7e-3)
         assert (arrays["lungs"][visit].astype(bool) != prepared.lungs).mean() < 2e-5
