@@ -212,8 +212,8 @@ def _answer(config: Config) -> tuple[Rule, ...]:
         Rule("networks", f"more than {100 * zone.red_members_range:.0f} points apart",
              Consequence.RED, "they do not know"),
         Rule("interval", f"wider than {100 * zone.amber_interval_width:.0f} points", amber,
-             "it says hardly anything; of the simulated test patients half have more than 61 "
-             "points, one in 200 more than 69"),
+             "it says hardly anything; of the simulated test patients half have more than 64 "
+             "points, one in 100 more than 72"),
         Rule("unusual", f"above the {zone.amber_ood_percentile:.0f}th percentile of the training "
              "pairs", amber, "the model has seen few like it"),
     )  # fmt: skip
