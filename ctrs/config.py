@@ -26,8 +26,8 @@ class IntakeConfig:
     max_slice_spacing_mm: float = 10.0
     # Pixels and slices. A 1024 matrix over a child's 200 mm has 0.2, the finest scanners 0.15.
     min_voxel_mm: float = 0.1
-    # 512 pixels over 0.9 m, the widest bore, have 1.8; coarse copies up to 6. The field is what tells
-    # a wrong size: no wider than a scanner.
+    # 512 pixels over 0.9 m, the widest bore, have 1.8; coarse copies up to 6. It is the field that
+    # tells a wrong size: no wider than a scanner.
     max_pixel_mm: float = 10.0
     max_field_mm: float = 1000.0  # a row or column of pixels; reconstructions reach 0.9 m
     # Relative; highdicom's default for "regularly spaced".
@@ -104,9 +104,9 @@ class ZoneConfig:
     """When an answer is given with caution or not at all. Limits from our own reasoning."""
 
     amber_slice_spacing_mm: float = 5.0
-    # Of the 605 simulated patients of the demo cohort half have more than 0.64, 5 % more than 0.717,
-    # six more than 0.72. That is the widest that an answer near one half has while the networks
-    # agree; beyond, they do not.
+    # Of the 605 simulated patients of the demo cohort half have more than 0.64, a twentieth more
+    # than 0.717, six more than 0.72. That is the widest that an answer near one half has while the
+    # networks agree; beyond, they do not.
     amber_interval_width: float = 0.72
     amber_ood_percentile: float = 95.0
     red_members_range: float = 0.40
