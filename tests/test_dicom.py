@@ -1071,12 +1071,15 @@ def test_flipped_bytes_give_an_answer_or_a_ctrs_error_never_another(tmp_path):
         assert np.isfinite(volume.hu).all()
 
 
-# --- JPEG 2000 ----------------------------------------------------------------------------------
+# --- JPEG 2000 and JPEG-LS ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bits", [10, 12, 13, 16])
 @pytest.mark.parametrize("signed", [False, True])
-def test_jpeg_2000_gives_back_every_value_there_can_be(bits, signed, tmp_path):
+@pytest.mark.parametrize(
+    ("syntax", "encoder"), [(JPEG2000Lossless, "pylibjpeg"), (JPEGLSLossless, "pyjpegls")]
+)
+def test_lossless_jpeg_gives_back_every_value_there_can_be(bits, signed, syntax, encoder, tmp_path):
     low = -(2 ** (bits - 1)) if signed else 0
     values = np.arange(low, low + 2**bits, 2 ** (bits - 10)) + (2 ** (bits - 10) - 1)
     values[0] = low  # from the least to the greatest
@@ -1084,7 +1087,7 @@ def test_jpeg_2000_gives_back_every_value_there_can_be(bits, signed, tmp_path):
     ds = ct_series()[3]
     set_pixels(ds, image.astype(np.int16 if signed else np.uint16))
     ds.BitsStored, ds.HighBit = bits, bits - 1
-    ds.compress(JPEG2000Lossless, encoding_plugin="pylibjpeg")
+    ds.compress(syntax, encoding_plugin=encoder)
     np.testing.assert_array_equal(stored(*write([ds], tmp_path)).astype(int), image)
 
 

@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from hashlib import sha256
+from io import BytesIO
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
@@ -57,9 +59,9 @@ _DECODERS = {
     uid.ExplicitVRBigEndian: _NATIVE,
     uid.DeflatedExplicitVRLittleEndian: _NATIVE,
     uid.RLELossless: "pydicom",
-    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSLossless: _BY_SIMPLEITK,  # other decoders hold Python's lock
     uid.JPEGLSNearLossless: "pyjpegls",
-    uid.JPEG2000Lossless: _BY_SIMPLEITK,  # on all cores: pylibjpeg holds Python's lock
+    uid.JPEG2000Lossless: _BY_SIMPLEITK,
     uid.JPEG2000: _BY_SIMPLEITK,
     uid.HTJ2KLossless: "pylibjpeg",
     uid.HTJ2KLosslessRPCL: "pylibjpeg",
@@ -85,6 +87,10 @@ _CHUNK = 1024**2
 _SHORT_VRS = (b"UL", b"UI", b"SH", b"AE")  # of the meta group, with two bytes of length
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _PIECE, _LAST_PIECE = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # of compressed pixels
+_PACKED_PIXELS = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"  # the element that holds them
+_PIXEL_FACTS = (
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+)  # fmt: skip
 _UNDEFINED = 0xFFFFFFFF
 _MAX_PIECES = 100_000  # that are followed; a frame has one, or a few
 
@@ -684,28 +690,34 @@ def _decode_frame(ds: Dataset, frame: int) -> Stored:
 
 
 def _decode_by_simpleitk(ds: Dataset, coded: bytes) -> Stored:
-    """By the GDCM inside SimpleITK: for JPEG lossless, pydicom's own choice is under the GPL.
+    """By the GDCM inside SimpleITK: on all cores, and of JPEG lossless the other is under the GPL.
 
     GDCM reads files and rescales what it reads; a file with this frame and no rescale in it
     gives the stored values.
     """
-    lone = Dataset()
-    lone.file_meta = FileMetaDataset()
-    lone.file_meta.TransferSyntaxUID = ds.file_meta.TransferSyntaxUID
-    lone.SOPClassUID = lone.file_meta.MediaStorageSOPClassUID = uid.UID(SECONDARY_CAPTURE)
-    lone.SOPInstanceUID = lone.file_meta.MediaStorageSOPInstanceUID = uid.UID("1.2.3")
-    lone.SamplesPerPixel, lone.PhotometricInterpretation = 1, "MONOCHROME2"
-    for keyword in (
-        "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    ):  # fmt: skip
-        setattr(lone, keyword, ds[keyword].value)
-    lone.PixelData = encapsulate([coded])
-    lone["PixelData"].VR = "OB"
+    facts = tuple(int(ds[keyword].value) for keyword in _PIXEL_FACTS)
     with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
-        lone.save_as(file, enforce_file_format=True)
+        file.write(_head_of_one_frame(str(ds.file_meta.TransferSyntaxUID), facts))
+        file.write(_PACKED_PIXELS + encapsulate([coded]) + _LAST_PIECE + bytes(4))
         file.flush()
         stored: Stored = sitk.GetArrayFromImage(sitk.ReadImage(file.name))
     return stored.reshape(int(ds.Rows), int(ds.Columns))
+
+
+@lru_cache(16)
+def _head_of_one_frame(syntax: str, facts: tuple[int, ...]) -> bytes:
+    """A file in front of its pixels: the same for all slices of a series."""
+    lone = Dataset()
+    lone.file_meta = FileMetaDataset()
+    lone.file_meta.TransferSyntaxUID = uid.UID(syntax)
+    lone.SOPClassUID = lone.file_meta.MediaStorageSOPClassUID = uid.UID(SECONDARY_CAPTURE)
+    lone.SOPInstanceUID = lone.file_meta.MediaStorageSOPInstanceUID = uid.UID("1.2.3")
+    lone.SamplesPerPixel, lone.PhotometricInterpretation = 1, "MONOCHROME2"
+    for keyword, value in zip(_PIXEL_FACTS, facts, strict=True):
+        setattr(lone, keyword, value)
+    head = BytesIO()
+    lone.save_as(head, enforce_file_format=True)
+    return head.getvalue()
 
 
 def _check_coded_size(coded: bytes, rows: int, columns: int) -> None:

@@ -337,11 +337,12 @@ def read_stack(found: Stack, config: IntakeConfig) -> Volume:
                 slot = slots[image]
                 _place(stored, image, hu[slot], layout.shifts[slot] if layout.shifts else None)
 
+    heights = np.array([_height(found.images[index]) for index in layout.order])
     with ThreadPoolExecutor(_THREADS) as pool:
         deque(pool.map(fill, found.files), maxlen=0)
-    check_hounsfield(hu)
-    heights = np.array([_height(found.images[index]) for index in layout.order])
-    interpolated = check_neighbours(hu, heights)
+        neighbours = pool.submit(check_neighbours, hu, heights)
+        check_hounsfield(hu)  # meanwhile; what it finds is told first
+        interpolated = neighbours.result()
     voxels, spacing, origin, direction = to_patient_axes(
         hu, layout.spacing, layout.origin, layout.direction, config
     )
