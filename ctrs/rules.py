@@ -121,7 +121,8 @@ def _values() -> tuple[Rule, ...]:
              "at most 0.83 in 8 real series: damaged, blank, out of place, on another scale"),
         Rule("order", f"a slice {MAX_DISORDER:g} times as far from the next as from the next but "
              "one, and further than those around", refused, "at most 0.88 in 9 real series and 21 "
-             "simulated scans, up to 10 mm; two slices exchanged 1.3 or more, a jump of 20 mm by a breath up to 1.23"),
+             "simulated scans, up to 10 mm; two slices exchanged 1.3 or more, a jump of 20 mm by a "
+             "breath up to 1.23"),
         Rule("steps", f"two neighbours {MAX_STEP:g} times as far from each other as those around, "
              f"and further than slices {STEP_MM:g} mm apart usually are, or another part of the "
              "scan continues one of them", refused, "parts exchanged or turned over, of another "
