@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ctrs.config import IntakeConfig
 from ctrs.errors import NotAVolume
 from ctrs.ingest.neighbours import check_neighbours, without_blank_ends
 from tests.conftest import chest_hu, chest_volume
 
+CONFIG = IntakeConfig()
 HEIGHTS = -310 + 4.0 * np.arange(56)
 
 
@@ -203,9 +205,16 @@ def test_blank_slices_at_the_ends_are_taken_off():
     whole = chest_volume()
     hu = np.concatenate([np.full_like(whole.hu[:2], -1024), whole.hu, whole.hu[:1] * 0])
     tilted = (1.0, 0.0, 0.0, 0.0, 0.8, 0.6, 0.0, -0.6, 0.8)  # z axis: (0, 0.6, 0.8)
-    volume = without_blank_ends(replace(whole, hu=hu, direction=tilted))
+    volume = without_blank_ends(replace(whole, hu=hu, direction=tilted), CONFIG)
     np.testing.assert_array_equal(volume.hu, whole.hu)
     # Two slices of 4 mm along that axis: 4.8 mm back, 6.4 mm up.
     assert volume.origin == pytest.approx((-162.0, -135.2, -303.6))
     assert volume.repairs == ("blank slices at the ends dropped: 3",)
-    assert without_blank_ends(whole) is whole
+    assert without_blank_ends(whole, CONFIG) is whole
+
+
+def test_too_few_slices_between_blank_ends_are_refused():
+    whole = chest_volume()
+    hu = np.concatenate([whole.hu[:15], np.zeros_like(whole.hu[:9])])
+    with pytest.raises(NotAVolume, match="15 slices; at least 16 are expected"):
+        without_blank_ends(replace(whole, hu=hu), CONFIG)

@@ -114,7 +114,8 @@ def read_volume(path: Path, config: IntakeConfig) -> Volume:
     repairs = (f"{unknown.sum():,} voxels without a value set to air",) if unknown.any() else ()
     turned = stored_as(image.GetDirection())
     return without_blank_ends(
-        Volume(voxels, spacing, origin, direction, SeriesHeader(), repairs, doubts, turned)
+        Volume(voxels, spacing, origin, direction, SeriesHeader(), repairs, doubts, turned),
+        config,
     )
 
 

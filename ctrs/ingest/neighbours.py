@@ -11,7 +11,9 @@ from itertools import combinations
 
 import numpy as np
 
+from ctrs.config import IntakeConfig
 from ctrs.errors import NotAVolume
+from ctrs.ingest.geometry import check_extent
 from ctrs.types import Array, Floats, Mask, Volume
 
 # Distance of a slice from the mean of its neighbours over the distance between those. Pure noise
@@ -83,15 +85,19 @@ def check_neighbours(hu: Array, heights: Floats) -> tuple[str, ...]:
     return doubts + _check_means(off.max(axis=(1, 2)), apart, heights)
 
 
-def without_blank_ends(volume: Volume) -> Volume:
+def without_blank_ends(volume: Volume, config: IntakeConfig) -> Volume:
     """The volume without the slices at its ends that have one value throughout.
 
     They were not measured, and would hide that the scan ends inside the lungs.
+
+    Raises:
+        NotAVolume: Too few slices are left.
     """
     first, end = _ends(_blank(volume.hu[:, ::_SAMPLE, ::_SAMPLE]))
     dropped = len(volume.hu) - (end - first)
     if dropped == 0:
         return volume
+    check_extent(end - first, volume.spacing[0], config)
     up = np.array(volume.direction[2::3]) * volume.spacing[0]
     x, y, z = (float(mm) for mm in np.array(volume.origin) + first * up)
     repair = f"blank slices at the ends dropped: {dropped}"

@@ -351,7 +351,8 @@ def read_stack(found: Stack, config: IntakeConfig) -> Volume:
     # Files of slices have no order among them: it is that in which DICOM readers put them.
     turned = stored_as(right_handed(layout.direction))
     return without_blank_ends(
-        Volume(voxels, spacing, origin, direction, header, _repairs(found), doubts, turned)
+        Volume(voxels, spacing, origin, direction, header, _repairs(found), doubts, turned),
+        config,
     )
 
 
