@@ -28,6 +28,7 @@ from ctrs.config import IntakeConfig
 from ctrs.errors import InputRejected
 from ctrs.ingest.archive import find_files, relative
 from ctrs.ingest.dicom import CT_CLASSES, DAMAGED, read_dataset, translated
+from ctrs.ingest.series import AVERAGE, PROJECTIONS
 from ctrs.kernels import Sharpness, sharpness
 from ctrs.pseudonym import pseudonym
 from ctrs.types import RejectedFile
@@ -49,13 +50,13 @@ _KEPT = frozenset((
     "SpacingBetweenSlices", "StudyDate", "StudyInstanceUID", "StudyTime",
     "TemporalPositionIdentifier", "TemporalPositionIndex", "XRayTubeCurrent",
 ))  # fmt: skip
-# What may stand in those elements of the list that hold words.
-_WORDS = frozenset((
-    "00", "01", "AVERAGE", "AXIAL", "CT", "CT_SOM5 SPI", "DERIVED", "FFP", "FFS", "HELICAL",
-    "HFP", "HFS", "HU", "MAX_IP", "MIN_IP", "MINIP", "MIP", "MONOCHROME1", "MONOCHROME2", "MPR",
-    "NONE", "ORIGINAL", "PRIMARY", "RECON", "RESAMPLED", "REFORMATTED", "SECONDARY", "US",
-    "VOLUME",
-))  # fmt: skip
+# What may stand in those elements of the list that hold words: among them all that say that an
+# image is no plain slice.
+_WORDS = PROJECTIONS | {
+    "00", "01", AVERAGE, "AXIAL", "CT", "CT_SOM5 SPI", "DERIVED", "FFP", "FFS", "HELICAL", "HFP",
+    "HFS", "HU", "MONOCHROME1", "MONOCHROME2", "MPR", "NONE", "ORIGINAL", "PRIMARY", "RECON",
+    "RESAMPLED", "REFORMATTED", "SECONDARY", "US", "VOLUME",
+}  # fmt: skip
 _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Neusoft")
 _KERNEL = re.compile(r"[A-Z][A-Za-z]?\d\d[a-z]?|FC\d\d|[A-E]")
 _PLAIN_KERNEL = {Sharpness.SOFT: "STANDARD", Sharpness.SHARP: "LUNG", Sharpness.UNKNOWN: ""}

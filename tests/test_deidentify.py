@@ -62,6 +62,17 @@ def test_interval_sex_and_voxels_survive_and_nothing_else_that_identifies(tmp_pa
     np.testing.assert_array_equal(before.hu, read_scan(source / "1", CONFIG)[1].hu)
 
 
+@pytest.mark.parametrize("word", ["MIP", "MPR_MIP", "PROJECTION IMAGE", "AVERAGE"])
+def test_a_copy_still_says_that_its_images_are_no_plain_slices(tmp_path, word):
+    kind = ("DERIVED", "PRIMARY", "AXIAL", "MUELLER", word)
+    write(ct_series(body_hu(), image_type=kind), tmp_path / "in")
+    done = deidentify(tmp_path / "in", tmp_path / "out", KEY, CONFIG)
+    assert done.left_out == []
+    copies = [pydicom.dcmread(file) for file in (tmp_path / "out").rglob("*.dcm")]
+    assert {word in copy.ImageType for copy in copies} == {True}
+    assert not any("MUELLER" in str(copy.ImageType) for copy in copies)
+
+
 def uids(folder):
     read = [pydicom.dcmread(path, stop_before_pixels=True) for path in folder.rglob("*.dcm")]
     return {uid for ds in read for uid in (ds.SOPInstanceUID, ds.SeriesInstanceUID)}

@@ -42,7 +42,7 @@ _HU_TYPES = {"", "HU", "US", "HU_MOD"}
 # Both are allowed of CT: they say which end is shown white, not what the values are.
 _GREY = ("MONOCHROME2", "MONOCHROME1")
 # Slabs of the largest or smallest values of thin slices: vessels and noise make them, no tissue.
-_PROJECTIONS = {"MIP", "MINIP", "MAX_IP", "MIN_IP", "MPR_MIP", "PROJECTION IMAGE"}
+PROJECTIONS = {"MIP", "MINIP", "MAX_IP", "MIN_IP", "MPR_MIP", "PROJECTION IMAGE"}
 AVERAGE = "AVERAGE"  # what a thick slice is, too: some scanners make theirs so
 _MAX_LOCALIZERS = 2
 # Decoders and arithmetic let go of Python's lock; more threads than cores only fight for it.
@@ -257,7 +257,7 @@ def _check_kind(file: DicomFile) -> None:
             "The series holds localizers (overview images); axial slices are expected.",
             _CHOOSE_CT,
         )
-    if kinds := sorted(_PROJECTIONS & set(file.image_type)):
+    if kinds := sorted(PROJECTIONS & set(file.image_type)):
         raise NotAVolume(
             f"The images are projections ({kinds[0]}): each shows the extreme values of several "
             "slices.",
