@@ -30,10 +30,11 @@ Interval: TypeAlias = Literal["log-log", "log"]  # how a Kaplan-Meier band is ma
 
 # What is mapped in every scan, voxel by voxel. `KINDS` are parts of `tumour`:
 # tumours of liver and bone, and tumours with a dead or hollow core. A halo is the hazy rim of an
-# infiltrated tumour in the lung and no part of it; muscle is that of the chest wall.
+# infiltrated tumour in the lung and no part of it; atelectasis is lung without air, behind a
+# blocked bronchus or under fluid; muscle is that of the chest wall.
 STRUCTURES = (
     "tumour", "effusion", "liver_tumour", "bone_tumour", "cored_tumour",
-    "halo", "fibrosis", "muscle",
+    "halo", "fibrosis", "atelectasis", "muscle",
 )  # fmt: skip
 KINDS = ("liver_tumour", "bone_tumour", "cored_tumour")
 

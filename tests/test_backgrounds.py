@@ -204,7 +204,8 @@ def test_truth_of_painted_tumours_names_what_can_be_known(scan):
     cored = halos = 0
     for seed in range(40):
         hu, maps = paint_background(background_of(scan), np.random.default_rng(seed))
-        assert set(maps) == PAINTED  # nobody has outlined the real chest's muscle and scars
+        # Nobody has outlined the real chest's muscle, scars and airless lung.
+        assert set(maps) == PAINTED
         assert not any(maps[name].any() for name in ("effusion", "liver_tumour", "bone_tumour"))
         assert (maps["cored_tumour"] <= maps["tumour"]).all()
         assert (maps["tumour"] + maps["halo"]).max() <= 1 + 1e-6

@@ -1,13 +1,15 @@
 """A trial on disk: tables, prepared scans with their truth, never two trials in one folder."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 
 from ctrs.errors import InputRejected
 from ctrs.trial import bank
-from ctrs.trial.bank import simulate_trial
+from ctrs.trial.bank import rare_patients, simulate_trial
 from ctrs.trial.population.patients import simulate_patients
-from ctrs.trial.prepared import RESCANS, load_prepared, read_patients, rescanned
+from ctrs.trial.prepared import RARE, RESCANS, load_prepared, read_patients, scanned
 from ctrs.types import STRUCTURES
 
 
@@ -59,7 +61,7 @@ def test_chosen_arrays_are_read_if_they_are_known(trial):
 def test_some_training_patients_are_scanned_again_on_the_same_days(trial):
     train = [p.patient.patient for p in simulate_patients(3, 8) if p.person.split == "train"]
     simulate_trial(trial, 3, 8, rescans=1)
-    assert rescanned(trial) == train[:1]
+    assert scanned(trial, RESCANS) == train[:1]
     name = train[0]
     first, again = load_prepared(trial, name), load_prepared(trial, name, scans=RESCANS)
     assert set(again) == set(first)
@@ -84,20 +86,47 @@ def test_nobody_but_training_patients_is_scanned_again(tmp_path, monkeypatch):
     table = simulate_trial(tmp_path, 12, 8, rescans=4)
     train = list(table["patient"][table["split"] == "train"])
     assert train[:4] != list(table["patient"][:4])
-    assert asked == {"prepared": list(table["patient"]), RESCANS: train[:4]}
+    assert asked == {"prepared": list(table["patient"]), RESCANS: train[:4], RARE: []}
+
+
+def test_rare_patients_are_others_than_the_trials_and_all_have_something_rare(
+    tmp_path, monkeypatch
+):
+    asked = {}
+
+    def note(folder, patients, *how):
+        asked[folder.name] = [patient for _, patient in patients]
+
+    monkeypatch.setattr(bank, "_render_all", note)
+    table = simulate_trial(tmp_path, 30, 8, rare=40)
+    assert len(asked[RARE]) == 40
+    swollen = [p.disease.pseudoprogression for p in asked[RARE]]
+    blocked = [any(any(lesion.collapse) for lesion in p.lesions) for p in asked[RARE]]
+    assert 5 < sum(swollen) < 35
+    assert all(a or b for a, b in zip(swollen, blocked, strict=True))
+    assert {p.person.split for p in asked[RARE]} == {"train"}  # at no site that is kept unseen
+    for seed in (8, 9):
+        trial = {p.seed for p in simulate_patients(400, seed)}
+        assert not {p.seed for p in asked[RARE]} & trial
+    assert not {p.patient.patient for p in asked[RARE]} & set(table["patient"])
+    swollen_only = list(islice(rare_patients(8, collapse=False), 5))
+    assert all(p.disease.pseudoprogression for p in swollen_only)
+    first = [p.seed for p in asked[RARE]]
+    simulate_trial(tmp_path, 30, 8, rare=50)
+    assert [p.seed for p in asked[RARE]][:40] == first
 
 
 def test_second_scans_that_are_there_are_kept(trial):
-    (name,) = rescanned(trial)
+    (name,) = scanned(trial, RESCANS)
     before = (trial / RESCANS / f"{name}.npz").stat().st_mtime_ns
     simulate_trial(trial, 3, 8, rescans=1)
     assert (trial / RESCANS / f"{name}.npz").stat().st_mtime_ns == before
-    assert rescanned(trial) == [name]
+    assert scanned(trial, RESCANS) == [name]
 
 
 def test_nobody_is_scanned_again_unless_asked(tmp_path):
     simulate_trial(tmp_path, 3, 8, voxels=False, rescans=2)
-    assert rescanned(tmp_path) == []
+    assert scanned(tmp_path, RESCANS) == []
 
 
 def test_scans_of_another_seed_are_not_mixed_in(trial):

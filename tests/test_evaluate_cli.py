@@ -7,7 +7,9 @@ import pytest
 
 from ctrs import places
 from ctrs.cli.common import show
+from ctrs.errors import InputRejected
 from ctrs.model import evaluation
+from ctrs.model import train as train_module
 from ctrs.trial.bank import simulate_trial
 
 
@@ -53,3 +55,33 @@ def test_trial_without_scans_says_whose_and_where(run, tables_only, tmp_path):
         code, found, _ = run("train", "--trial", tables_only, "--out", tmp_path / "out", *more)
         assert code == 3
         assert "have no scans in trial/prepared." in found["error"]["what"]
+
+
+def test_steps_are_those_of_a_first_network_that_is_trained(
+    run, tables_only, tmp_path, monkeypatch
+):
+    asked = []
+
+    def train(trial, out, **how):
+        asked.append((how["config"].perceive.steps, how["continue_from"]))
+        raise InputRejected("Enough.", "Go home.")
+
+    monkeypatch.setattr(train_module, "train", train)
+    out, weights = tmp_path / "out", places.ROOT / "assets" / "model"
+    begun = ("train", "--trial", tables_only, "--out", out, "--steps", "12")
+    for more in ((), ("--continue-from", weights)):
+        code, _, _ = run(*begun, *more)
+        assert code == 3
+    assert asked == [(12, None), (12, weights)]
+    code, found, _ = run(*begun, "--perceiver", weights)
+    assert code == 3
+    assert "--perceiver" in found["error"]["what"]
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("steps", ["9", "0", "-3", "2.5", "many"])
+def test_too_few_steps_for_a_rise_and_a_fall_are_wrong_usage(run, capsys, steps):
+    with pytest.raises(SystemExit) as left:
+        run("train", "--trial", "t", "--out", "o", f"--steps={steps}")
+    assert left.value.code == 2
+    assert f"{steps}: give a whole number from 10" in capsys.readouterr().err

@@ -237,7 +237,7 @@ def test_lungs_of_simulated_anatomy_overlap_with_the_truth(seed):
 @pytest.mark.parametrize("ml", [400, 1800])
 def test_lungs_above_an_effusion_are_found(ml):
     thorax = a_thorax(any_anatomy(4), any_posture(4))
-    fluid = paint_effusion(thorax, "left", ml)
+    fluid, _ = paint_effusion(thorax, "left", ml)
     aerated = thorax.lungs & (fluid < 0.5) & ~((fluid > 0) & (thorax.hu > -200))
     found = find_lungs(thorax.hu, thorax.grid.spacing, CONFIG)
     assert dice(found, aerated) > 0.95

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from ctrs.model.measure import (
     INPUTS,
@@ -10,7 +11,10 @@ from ctrs.model.measure import (
     WORSE,
     describe_pair,
     firm,
+    followed,
+    lasting,
     measure,
+    near_tumour,
     new_tumours,
 )
 from ctrs.types import STRUCTURES
@@ -55,7 +59,7 @@ def test_volumes_are_those_of_the_voxels_that_are_seen():
     maps["tumour"][:] = 0.15  # a haze of doubt in a thousand voxels
     maps["tumour"][2, 5, 5], maps["tumour"][2, 5, 6] = 1.0, 0.5  # one and a half
     found = measured(hu, lungs, maps)
-    voxels = dict(zip(STRUCTURES, (1.5, 2, 3, 4, 5, 6, 7, 8), strict=True))
+    voxels = dict(zip(STRUCTURES, (1.5, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
     for name in STRUCTURES[:-1]:
         assert found[f"{name}_ml"] == pytest.approx(voxels[name] * VOXEL_ML, rel=1e-5), name
     assert "muscle_ml" not in found
@@ -70,11 +74,13 @@ def test_density_and_emphysema_are_those_of_the_aerated_lung():
     maps["tumour"][2, 5, 5], hu[2, 5, 5] = 1.0, 30.0
     maps["tumour"][2, 5, 6], hu[2, 5, 6] = 0.5, 10.0  # half of it is air
     maps["effusion"][3, 9, :7], hu[3, 9, :7] = 1.0, 11.0
+    maps["atelectasis"][1, 9, :5], hu[1, 9, :5] = 1.0, 38.0
     found = measured(hu, lungs, maps)
-    # Air: 480 - 1.5 tumour - 7 fluid = 471.5 voxels; -970 in 11, 10 in half of one, -850 in 460.
+    # Air: 480 - 1.5 tumour - 7 fluid - 5 airless = 466.5 voxels; -970 in 11, 10 in half of one,
+    # -850 in 455.
     assert found["lung_ml"] == pytest.approx(480 * VOXEL_ML)
-    assert found["emphysema_share"] == pytest.approx(11 / 471.5, rel=1e-4)
-    expected = (11 * -970 + 0.5 * 10 + 460 * -850) / 471.5
+    assert found["emphysema_share"] == pytest.approx(11 / 466.5, rel=1e-4)
+    expected = (11 * -970 + 0.5 * 10 + 455 * -850) / 466.5
     assert found["lung_hu"] == pytest.approx(expected, rel=1e-4)
 
 
@@ -143,6 +149,10 @@ def of(**known):
     return torch.tensor([[known.get(name, 0.0) for name in MEASURES]])
 
 
+def followed_ml(before, after):
+    return torch.tensor([before]), torch.tensor([after])
+
+
 def test_pair_is_described_by_means_and_changes():
     before = of(tumour_ml=5.7, effusion_ml=0.0, liver_tumour_ml=4.5, muscle_cm2=100.0,
                 chest_cm2=500.0, lung_ml=4000.0, lung_hu=-850.0, emphysema_share=0.02,
@@ -150,14 +160,16 @@ def test_pair_is_described_by_means_and_changes():
     after = of(tumour_ml=11.7, effusion_ml=150.0, halo_ml=6.0, fibrosis_ml=50.0, muscle_cm2=50.0,
                chest_cm2=250.0, lung_ml=2000.0, lung_hu=-840.0, emphysema_share=0.06,
                noise_hu=11.0, noise_along_hu=9.0)  # fmt: skip
-    found = describe_pair(before, after, torch.tensor([0.9]))
-    assert found.shape == (1, 24)
+    lasting_ml = torch.tensor([[2.0, 4.5]])
+    found = describe_pair(before, after, torch.tensor([0.9]), followed_ml(2.7, 8.7), lasting_ml)
+    assert found.shape == (1, 26)
     found = dict(zip(INPUTS, found[0].tolist(), strict=True))
-    # 1 + 5.7 / 0.3 = 20 and 1 + 11.7 / 0.3 = 40; 1 + 150 / 50 = 4; 1 + 4.5 / 0.5 = 10;
+    # 1 + 5.7 / 0.3 = 20 and 1 + 11.7 / 0.3 = 40; followed, 1 + 2.7 / 0.3 = 10 and
+    # 1 + 8.7 / 0.3 = 30; 1 + 150 / 50 = 4; 1 + 4.5 / 0.5 = 10;
     # 1 + 6 / 2 = 4; 1 + 50 / 50 = 2; halves are log 1/2; 1 + 0.9 / 0.3 = 4.
     log = np.log
     expected = {
-        "tumour_ml": (log(800) / 2, log(2)),
+        "tumour_ml": (log(800) / 2, log(3)),
         "effusion_ml": (log(4) / 2, log(4)),
         "liver_tumour_ml": (log(10) / 2, -log(10)),
         "bone_tumour_ml": (0, 0),
@@ -172,7 +184,9 @@ def test_pair_is_described_by_means_and_changes():
     for name, (mean, change) in expected.items():
         assert found.pop(f"mean {name}") == pytest.approx(mean, abs=1e-5), name
         assert found.pop(f"change of {name}") == pytest.approx(change, abs=1e-5), name
-    assert found.pop("held change of tumour_ml") == pytest.approx(log(2))  # within its limits
+    assert found.pop("held change of tumour_ml") == pytest.approx(log(3))  # within its limits
+    assert found.pop("lasting liver_tumour") == pytest.approx(log(5))
+    assert found.pop("lasting bone_tumour") == pytest.approx(log(10))
     assert found == {"new tumour": pytest.approx(log(4))}  # and nothing of the noise
 
 
@@ -182,16 +196,59 @@ def test_pair_is_described_by_means_and_changes():
     [(2.7, 29.7, 1.2), (299.7, 0.0, -4.2), (299.7, 29.7, -np.log(10)), (2.7, 5.7, np.log(2))],
 )
 def test_change_of_tumour_is_held_where_more_of_it_means_little(before, after, held):
-    found = describe_pair(of(tumour_ml=before), of(tumour_ml=after), torch.zeros(1))[0]
+    followed = followed_ml(before, after)
+    found = describe_pair(of(), of(), torch.zeros(1), followed, torch.zeros(1, 2))[0]
     assert float(found[INPUTS.index("held change of tumour_ml")]) == pytest.approx(held, abs=1e-4)
     free = float(found[INPUTS.index("change of tumour_ml")])
     assert free == pytest.approx(np.log((after + 0.3) / (before + 0.3)), abs=1e-4)
 
 
+def test_little_is_needed_to_believe_in_tumour_where_the_other_scan_has_some():
+    tumour = torch.tensor([0.0, 0.02, 0.11, 0.2, 0.5, 0.8])
+    # From 0.2 to 0.8 by itself; beside the other's tumour from 0.02 to 0.2.
+    alone, beside, half = (followed(tumour, torch.tensor(near)) for near in (0.0, 1.0, 0.5))
+    np.testing.assert_allclose(alone, [0, 0, 0, 0, 0.5, 1], atol=1e-6)
+    np.testing.assert_allclose(beside, [0, 0, 0.5, 1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(half, [0, 0, 0.25, 0.5, 0.5, 1], atol=1e-6)
+
+
+def test_what_both_scans_show_a_little_of_lasts():
+    kind = torch.tensor([0.0, 0.9, 0.0001, 0.04, 0.3], requires_grad=True)
+    known = torch.tensor([0.9, 0.0, 0.04, 0.09, 0.6])
+    # Roots of the products: 0 and 0; 0.002; 0.06; 0.42. From 0.02 to 0.2 the share rises.
+    found = lasting(kind, known)
+    np.testing.assert_allclose(found.detach(), [0, 0, 0, 0.04 / 0.18, 1], atol=1e-4)
+    found.sum().backward()
+    assert torch.isfinite(kind.grad).all()
+    assert kind.grad[3] > 0
+
+
+def test_tumour_of_the_other_scan_is_looked_for_at_the_same_place_of_the_lungs():
+    here, there = np.zeros(GRID, bool), np.zeros(GRID, bool)
+    here[10:50, 10:40, 10:60] = True
+    there[10:31, 12:42, 5:55] = True  # breathed out: half as high; moved by 2 and -5
+    other = np.zeros(GRID, np.float32)
+    other[20, 22, 25] = 1.0
+    near = near_tumour(other, (here, there))
+    # 20 lies as far up there as about 29 here; 20 rows and columns from the lungs' first.
+    z, y, x = ndimage.center_of_mass(near)
+    assert (z, y, x) == pytest.approx((29, 20, 30), abs=0.7)
+    sides = [len(np.flatnonzero(near.max(axis=other))) for other in ((1, 2), (0, 2), (0, 1))]
+    assert sides[1:] == [7, 7]  # three voxels around
+    assert 8 <= sides[0] <= 10  # and twice the voxel itself
+    flat = np.zeros(GRID, bool)
+    flat[20] = there[20]
+    for lungs in (np.zeros(GRID, bool), flat):
+        assert not near_tumour(other, (here, lungs)).any()
+        assert not near_tumour(other, (lungs, there)).any()
+    assert not near_tumour(np.zeros_like(other), (here, there)).any()
+
+
 def test_what_never_helps_is_among_the_inputs():
     assert set(INPUTS) >= WORSE
-    # Mean and change of tumour, liver, bone and fluid; new tumours; the held change of tumour.
-    assert len(WORSE) == 10
+    # Mean and change of tumour, liver, bone and fluid; new tumours; the held change of tumour;
+    # tumours of liver and bone that both scans show.
+    assert len(WORSE) == 12
     assert "change of muscle_cm2" not in WORSE
 
 

@@ -18,14 +18,15 @@ from ctrs.model.ensemble import (
     Perceived,
     SeenPair,
     choose_device,
+    find_places,
     load_ensemble,
     look,
-    new_mask,
     see_pair,
 )
-from ctrs.model.measure import INPUTS, MEASURES, WORSE, firm
+from ctrs.model.measure import INPUTS, LASTING, MEASURES, WORSE, firm
 from ctrs.model.network import (
     EDGES_MONTHS,
+    EMBEDDED,
     Foreseer,
     Perceiver,
     Perception,
@@ -54,13 +55,14 @@ def perceived(shape=SHAPE, **blocks):
     """A scan in which these structures fill these blocks, with a probability of 0.9."""
     scan = small_scan(1, shape)
     maps = torch.full((1, len(STRUCTURES), *shape), 0.05)
-    maps[0, STRUCTURES.index("halo")] = 0.01
+    for faint in ("tumour", "halo", *LASTING):
+        maps[0, STRUCTURES.index(faint)] = 0.01
     for name, block in blocks.items():
         maps[0, STRUCTURES.index(name)][block] = 0.9
     image, lungs = (
         torch.from_numpy(np.asarray(a, np.float32))[None, None] for a in (scan.image, scan.lungs)
     )
-    return Perceived(image, lungs, maps, torch.zeros(1, 96))
+    return Perceived(image, lungs, maps, torch.zeros(1, EMBEDDED))
 
 
 def a_pair(seed=4):
@@ -69,7 +71,7 @@ def a_pair(seed=4):
     return SeenPair(
         torch.randn(1, len(INPUTS), generator=rng),
         10 * torch.rand(1, 2, len(MEASURES), generator=rng),
-        torch.randn(1, 2, 96, generator=rng),
+        torch.randn(1, 2, EMBEDDED, generator=rng),
     )
 
 
@@ -246,17 +248,17 @@ def test_perceiver_answers_on_the_grid_of_the_image_and_on_half_of_it():
     with torch.inference_mode():
         seen = Perceiver().eval()(torch.rand(1, 1, *SHAPE))
     assert seen.fine.shape == (1, 1, 16, 24, 32)
-    assert seen.coarse.shape == (1, 7, 8, 12, 16)
-    assert seen.embedding.shape == (1, 96)
-    assert seen.probabilities().shape == (1, 8, 16, 24, 32)
+    assert seen.coarse.shape == (1, 8, 8, 12, 16)
+    assert seen.embedding.shape == (1, EMBEDDED)
+    assert seen.probabilities().shape == (1, 9, 16, 24, 32)
 
 
 def test_every_structure_has_its_map_in_its_place():
     fine = torch.full((1, 1, 4, 6, 8), -9.0)
     fine[0, 0, 3, 2, 5] = 0.0
-    coarse = torch.full((1, 7, 2, 3, 4), -9.0)
+    coarse = torch.full((1, 8, 2, 3, 4), -9.0)
     coarse[0, 4, 1, 0, 3] = np.log(3)  # a probability of 0.75
-    maps = Perception(torch.zeros(1, 96), fine, coarse).probabilities()[0]
+    maps = Perception(torch.zeros(1, EMBEDDED), fine, coarse).probabilities()[0]
     tumour = maps[STRUCTURES.index("tumour")]
     assert np.argwhere(tumour.numpy() > 0.4).tolist() == [[3, 2, 5]]
     # The fifth of the others, twice as fine: voxels 2-3, 0-1, 6-7.
@@ -268,13 +270,13 @@ def test_every_structure_has_its_map_in_its_place():
 def test_kind_of_a_tumour_counts_only_where_there_is_a_tumour():
     fine = torch.full((1, 1, 2, 4, 6), -20.0)
     fine[0, 0, 1, 2, 3] = np.log(4)  # a probability of 0.8
-    coarse = torch.full((1, 7, 1, 2, 3), np.log(3))  # everywhere 0.75
-    maps = Perception(torch.zeros(1, 96), fine, coarse).probabilities()[0]
+    coarse = torch.full((1, 8, 1, 2, 3), np.log(3))  # everywhere 0.75
+    maps = Perception(torch.zeros(1, EMBEDDED), fine, coarse).probabilities()[0]
     for kind in ("liver_tumour", "bone_tumour", "cored_tumour"):
         found = maps[STRUCTURES.index(kind)]
         assert float(found[1, 2, 3]) == pytest.approx(0.6, rel=1e-5)
         assert float(found.sum()) == pytest.approx(0.6, rel=1e-4)
-    for other in ("effusion", "halo", "fibrosis", "muscle"):
+    for other in ("effusion", "halo", "fibrosis", "atelectasis", "muscle"):
         assert float(maps[STRUCTURES.index(other)].min()) == pytest.approx(0.75, rel=1e-5)
 
 
@@ -295,11 +297,11 @@ def test_pair_is_seen_with_its_measures_and_its_new_tumour():
     before = perceived(tumour=OLD)
     after = perceived(tumour=OLD)
     after.maps[0, 0][NEW] = 0.65  # three quarters of a voxel each
-    seen = see_pair(before, after._replace(embedding=torch.ones(1, 96)), 0.027)
+    seen = see_pair(before, after._replace(embedding=torch.ones(1, EMBEDDED)), 0.027)
     tumour = seen.measures[0, :, MEASURES.index("tumour_ml")]
     np.testing.assert_allclose(tumour.numpy(), [18 * 0.027, (18 + 18) * 0.027], rtol=1e-5)
     assert float(seen.embeddings[0, 0].sum()) == 0
-    assert float(seen.embeddings[0, 1].sum()) == 96
+    assert float(seen.embeddings[0, 1].sum()) == EMBEDDED
     markers = ensemble_module.biomarkers(seen)
     assert markers["new_tumour_volume"].baseline == 0
     assert markers["new_tumour_volume"].follow_up == pytest.approx(18 * 0.027, rel=1e-4)
@@ -311,11 +313,54 @@ def test_pair_is_seen_with_its_measures_and_its_new_tumour():
 
 
 def test_known_tumour_is_not_new_and_gone_tumour_is_none():
-    assert not new_mask(perceived(tumour=OLD), perceived(tumour=OLD)).any()
-    assert not new_mask(perceived(tumour=OLD), perceived()).any()
-    found = new_mask(perceived(tumour=OLD), perceived(tumour=NEW))
-    assert found.shape == (1, 1, *SHAPE)
-    assert float(found.sum()) == float(found[0, 0][NEW].sum()) == 24
+    assert not find_places(perceived(tumour=OLD), perceived(tumour=OLD)).new.any()
+    assert not find_places(perceived(tumour=OLD), perceived()).new.any()
+    found = find_places(perceived(tumour=OLD), perceived(tumour=NEW)).new
+    assert found.shape == (1, *SHAPE)
+    assert float(found.sum()) == float(found[0][NEW].sum()) == 24
+
+
+def test_each_scan_is_read_beside_the_other():
+    before = perceived(tumour=OLD)
+    before.maps[0, 0][NEW] = 0.15  # a trace
+    places = find_places(before, perceived(tumour=NEW))
+    assert (places.beside_baseline[0][OLD] == 1).all()
+    assert (places.beside_follow_up[0][NEW] == 1).all()
+    assert not places.beside_baseline[0][NEW].any()
+    assert not places.beside_follow_up[0][OLD].any()
+    # A tenth of a doubt means nothing in one scan, and (0.1 - 0.02) / 0.18 beside the other's.
+    faint = perceived()
+    faint.maps[0, 0][OLD] = 0.1
+
+    def change(after):
+        seen = see_pair(perceived(tumour=OLD), after, 0.027)
+        inputs = dict(zip(INPUTS, seen.inputs[0].tolist(), strict=True))
+        return inputs["change of tumour_ml"]
+
+    gone, left = change(perceived()), change(faint)
+    first, second = 1 + 18 * 0.027 / 0.3, 1 + 18 * (0.08 / 0.18) * 0.027 / 0.3
+    assert gone == pytest.approx(-np.log(first), rel=1e-4)
+    assert left == pytest.approx(np.log(second / first), rel=1e-4)
+
+
+def test_new_tumour_never_makes_the_baseline_look_worse():
+    hazy = perceived()
+    hazy.maps[0, 0][NEW] = 0.09  # just below a trace that would make it known
+
+    def inputs(after):
+        return dict(zip(INPUTS, see_pair(hazy, after, 0.027).inputs[0].tolist(), strict=True))
+
+    before, after = inputs(perceived()), inputs(perceived(tumour=NEW))
+    assert before["change of tumour_ml"] == 0
+    for name in ("new tumour", "change of tumour_ml"):
+        assert after[name] == pytest.approx(np.log(1 + 24 * 0.027 / 0.3), rel=1e-4)
+
+
+def test_pair_without_lungs_has_numbers_all_the_same():
+    before, after = (s._replace(lungs=0 * s.lungs) for s in (perceived(), perceived(tumour=OLD)))
+    places = find_places(before, after)
+    assert not any(where.any() for where in places)
+    assert torch.isfinite(see_pair(before, after, 0.027).inputs).all()
 
 
 def test_biomarkers_have_their_structures_and_units():
@@ -416,11 +461,10 @@ def test_same_scans_give_the_same_answer(model, predicted):
 def test_how_unusual_a_pair_is_grows_with_the_distance(model):
     # The card's percentiles are 0 … 60: a distance of 30 is the 50th, beyond 60 is the 100th.
     seen = a_pair()
-    embeddings = torch.zeros(1, 2, 96)
-    centre = model.usual.centre
+    embeddings = torch.zeros(1, 2, EMBEDDED)
+    centre, n = model.usual.centre, len(MEASURES)
     seen = seen._replace(
-        measures=torch.sinh(centre[:14]).expand(1, 2, 14),
-        embeddings=embeddings + centre[14:],
+        measures=torch.sinh(centre[:n]).expand(1, 2, n), embeddings=embeddings + centre[n:]
     )
     assert model._unusual(seen) == pytest.approx(0, abs=1e-3)
     seen.embeddings[0, 1, 8] += 30 * np.sqrt(TRAITS)
@@ -477,7 +521,7 @@ def test_attribution_adds_up_to_what_the_maps_change(seeing, monkeypatch):
 
     def score(share):
         scans = (scan._replace(maps=share * scan.maps) for scan in (before, after))
-        inputs = look(*scans, new_mask(before, after), 0.027).inputs
+        inputs = look(*scans, find_places(before, after), 0.027).inputs
         with torch.inference_mode():
             curves = [
                 model.calibrated(net(inputs, torch.tensor([84.0]))) for net in model.foreseers

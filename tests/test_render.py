@@ -184,9 +184,9 @@ def test_halo_is_haze_around_the_swollen_tumour_and_nowhere_else(ill, truth, sca
 def test_no_voxel_belongs_to_two_tissues(truth):
     for scan in truth:
         maps = scan.structures
-        for name in ("effusion", "halo", "fibrosis", "muscle"):
+        for name in ("effusion", "halo", "fibrosis", "atelectasis", "muscle"):
             assert (maps[name] + scan.tumour).max() <= 1 + 1e-5, name
-        assert (maps["fibrosis"] + maps["effusion"]).max() <= 1 + 1e-5
+        assert (maps["fibrosis"] + maps["effusion"] + maps["atelectasis"]).max() <= 1 + 1e-5
 
 
 def test_scars_are_seen_where_there_are_some(ill, truth, scans, patient):
@@ -229,13 +229,40 @@ def test_lesion_of_the_patient_is_in_the_lung_it_belongs_to(thorax, patient):
 
 def test_fluid_has_its_volume_at_the_back_of_its_side(patient):
     thorax = Thorax(patient.anatomy, STILL, COARSE.grid(patient.anatomy.lung_height), 0.0)
-    fluid = paint_effusion(thorax, "left", 300.0)
+    fluid, _ = paint_effusion(thorax, "left", 300.0)
     assert fluid.sum() * np.prod(COARSE.spacing) / 1000 == pytest.approx(300, rel=0.01)
     y, x = (np.broadcast_to(a, fluid.shape) for a in (thorax.y, thorax.x))
     assert (x[fluid > 0.5] > 0).all()
     assert np.average(y, weights=fluid) > y[thorax.lungs].mean() + 20
     np.testing.assert_allclose(thorax.hu[fluid == 1], 11, atol=1e-3)
-    assert not paint_effusion(thorax, "left", 0.0).any()
+    assert not any(share.any() for share in paint_effusion(thorax, "left", 0.0))
+
+
+def test_lung_beside_much_fluid_has_no_air(patient):
+    thorax = Thorax(patient.anatomy, STILL, COARSE.grid(patient.anatomy.lung_height), 0.0)
+    before = thorax.hu.copy()
+    fluid, airless = paint_effusion(thorax, "left", 900.0)
+    # A rim of (900 - 200) * 0.02 = 14 mm fades out over half of that.
+    assert 40 < ml(airless) < 500
+    assert (fluid + airless).max() <= 1 + 1e-6
+    lung = before < -500
+    assert np.median(thorax.hu[lung & (airless > 0.99)]) == pytest.approx(38, abs=2)
+    untouched = (airless == 0) & (fluid == 0)
+    np.testing.assert_array_equal(thorax.hu[untouched], before[untouched])
+    small = Thorax(patient.anatomy, STILL, COARSE.grid(patient.anatomy.lung_height), 0.0)
+    assert not paint_effusion(small, "left", 150.0).atelectasis.any()
+
+
+def test_lung_behind_a_blocked_bronchus_is_mapped_and_is_no_tumour(ill):
+    lung = replace(ill.lesions[0], place=LungPlace("right", 0.5, -0.6, 0.1), collapse=(0.9, 0.3))
+    disease = replace(ill.disease, lesions=(lung,), effusion_ml=(0.0, 0.0))
+    blocked = replace(ill, disease=disease)
+    scans = [render_visit(blocked, visit, protocol=COARSE) for visit in (0, 1)]
+    airless = [scan.structures["atelectasis"] for scan in scans]
+    assert ml(airless[0]) > 2 * ml(airless[1]) > 10  # it opens again
+    for scan, share in zip(scans, airless, strict=True):
+        assert (share + scan.tumour).max() <= 1 + 1e-5
+        assert -20 < np.median(scan.volume.hu[share > 0.9]) < 110  # as dense as tumour
 
 
 # --- DICOM ------------------------------------------------------------------------------------

@@ -31,29 +31,32 @@ from ctrs.model.foresee import (
     mean_curve,
     train_foreseers,
 )
+from ctrs.model.map_loss import USUAL_ML, Sample, kind_loss, map_loss, perceive_loss
 from ctrs.model.measure import INPUTS, MEASURES
 from ctrs.model.network import (
     EDGES_MONTHS,
+    EMBEDDED,
     Perceiver,
     expected_hazard_loss,
     logistic_hazard_loss,
     place,
 )
 from ctrs.model.perceive import (
-    USUAL_ML,
     Material,
     PerceiveConfig,
-    Sample,
+    Scan,
+    as_sample,
+    draw,
     gather,
-    kind_loss,
-    map_loss,
-    perceive_loss,
+    mixed,
 )
 from ctrs.model.train import as_cases, predict_trial, read_trial, see_trial
 from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, checksum, read_card
 from ctrs.trial.population.patients import SHOWN_AT
-from ctrs.trial.prepared import RESCANS, load_prepared, write_prepared
+from ctrs.trial.prepared import PREPARED, RESCANS, load_prepared, write_prepared
+from ctrs.trial.real import painted as painted_module
 from ctrs.trial.real.backgrounds import Background
+from ctrs.trial.real.painted import paint_scans
 from ctrs.types import STRUCTURES, PreparedScan
 from tests.tiny_trial import (
     GRID,
@@ -157,7 +160,7 @@ def first_network(trial, checkpoints, progress=print, config=TINY.perceive, star
     checkpoints.mkdir(exist_ok=True)
     patients = ["SIM-0001", "SIM-0002"]
     return perceive_module.train_perceiver(
-        trial, patients, [], checkpoints, CPU, config, 5, progress, start
+        lambda: gather([(trial, PREPARED, patients)]), checkpoints, CPU, config, 5, progress, start
     ).state_dict()
 
 
@@ -170,6 +173,38 @@ def test_first_network_goes_on_from_its_checkpoint(trial, tmp_path):
     assert [words.split(":")[0] for words in says] == ["perceive 2/3", "perceive 3/3"]
     for name, tensor in whole.items():
         assert torch.equal(tensor, resumed[name]), name
+
+
+def test_checkpoint_of_other_steps_or_of_an_older_network_is_refused(trial, tmp_path):
+    first_network(trial, tmp_path / "done")
+    more = replace(TINY.perceive, steps=30)
+    with pytest.raises(InputRejected, match="of 3 steps lies there; 30 are asked for"):
+        first_network(trial, tmp_path / "done", config=more)
+    kept = torch.load(tmp_path / "done" / "perceive.pt", weights_only=True)
+    assert set(kept) == {"steps", "losses", "net"}  # nothing to go on with
+    del kept["steps"]
+    torch.save(kept, tmp_path / "done" / "perceive.pt")
+    with pytest.raises(InputRejected, match="of an older kind"):
+        first_network(trial, tmp_path / "done")
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_numbers_that_are_none_stop_the_training_before_they_are_kept(
+    trial, tmp_path, monkeypatch, broken
+):
+    step, taken = perceive_module._step, []
+
+    def breaks(*arguments):
+        taken.append(step(*arguments))
+        if len(taken) == 2:
+            taken[-1][broken] = torch.inf
+        return taken[-1]
+
+    monkeypatch.setattr(perceive_module, "_step", breaks)
+    with pytest.raises(FloatingPointError):
+        first_network(trial, tmp_path / "first")
+    kept = torch.load(tmp_path / "first" / "perceive.pt", weights_only=True)
+    assert len(kept["losses"]) == 1
 
 
 def power_cut():
@@ -211,8 +246,8 @@ def test_finished_training_starts_no_step_again(trial, trained, monkeypatch, tmp
     def forbidden(*arguments):
         raise AssertionError("Nothing is left to do.")
 
-    monkeypatch.setattr(perceive_module, "gather", forbidden)
-    monkeypatch.setattr(perceive_module, "_sample", forbidden)
+    monkeypatch.setattr(train_module, "gather", forbidden)
+    monkeypatch.setattr(perceive_module, "as_sample", forbidden)
     monkeypatch.setattr(train_module, "_see_pair", forbidden)
     assert train_tiny(trial, tmp_path).checksums == card.checksums
 
@@ -363,13 +398,14 @@ WHOLE = replace(TINY.perceive, crop_share=0.0, mirrored_share=0.0, resized_share
 
 
 def drawn(material, seed, config=WHOLE):
-    return perceive_module._sample(material, config, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return as_sample(draw(material, rng), config, rng)
 
 
 def of_one_patient(folder, visits):
     (folder / "prepared").mkdir()
     write_prepared(folder / "prepared" / "ONE.npz", visits)
-    return Material(folder, [("ONE", 1)], np.array([1.0]), [])
+    return Material([Scan(folder, "prepared", "ONE", 1)], np.array([1.0]))
 
 
 def test_sample_is_a_whole_scan_with_its_truth(tmp_path):
@@ -377,7 +413,7 @@ def test_sample_is_a_whole_scan_with_its_truth(tmp_path):
     visits[1]["halo"][4, 6, 8] = 51  # a fifth of one voxel: 1/40 of eight
     sample = drawn(of_one_patient(tmp_path, visits), 2)
     assert sample.image.shape == sample.fine.shape == sample.learn.shape == (1, 1, *GRID)
-    assert sample.coarse.shape == sample.learn_coarse.shape == (1, 7, 20, 16, 20)
+    assert sample.coarse.shape == sample.learn_coarse.shape == (1, 8, 20, 16, 20)
     np.testing.assert_array_equal(sample.fine[0, 0].numpy(), visits[1]["tumour"] / 255)
     assert (sample.learn == 1).all()
     assert (sample.learn_coarse == 1).all()
@@ -394,7 +430,7 @@ def test_part_of_a_chest_has_air_around_and_no_tumour_there(tmp_path):
     visits[1]["image"][:] = np.maximum(visits[1]["image"], 30)  # no air of its own
     visits[1]["tumour"][:] = 255
     material = of_one_patient(tmp_path, visits)
-    config = replace(WHOLE, crop_share=1.0, background_share=0.0)
+    config = replace(WHOLE, crop_share=1.0)
     kept = [drawn(material, seed, config).fine[0, 0].numpy() for seed in range(30)]
     for share in kept:
         ends = [(axis.min(), axis.max() + 1) for axis in np.nonzero(share)]
@@ -432,20 +468,52 @@ def test_tumour_of_a_real_chest_is_not_learnt(tmp_path):
     assert int((where < 1).sum()) == 4
 
 
-def test_background_teaches_what_is_painted_and_nothing_where_it_is_ill():
+def test_background_teaches_what_is_painted_and_nothing_where_it_is_ill(tmp_path):
     lungs, ignore = np.zeros((40, 48, 56), bool), np.zeros((40, 48, 56), bool)
     lungs[6:34, 8:40, 6:24] = True
     lungs[8:34, 10:38, 32:52] = True
     ignore[:, :, :20] = True
     background = Background(np.where(lungs, -850, 30).astype(np.float32), lungs, ignore, (3.0,) * 3)
-    material = Material(Path("none"), [], np.array([]), [background])
-    config = replace(WHOLE, background_share=1.0)
-    samples = [drawn(material, seed, config) for seed in range(4)]
+    scans, names = paint_scans([background], tmp_path, 4, 1, print)
+    material = gather([(tmp_path, scans, names)])
+    assert [scan[1:] for scan in material.scans] == [(scans, name, 0) for name in names]
+    samples = [drawn(material, seed) for seed in range(4)]
     assert sum(float(s.fine.sum()) for s in samples) > 20
     for sample in samples:
         assert 0.2 < float(sample.learn.mean()) < 0.95
         known = sample.learn_coarse.amax(dim=(0, 2, 3, 4)).bool().tolist()
-        assert known == [name not in ("fibrosis", "muscle") for name in STRUCTURES[1:]]
+        unknown = ("fibrosis", "atelectasis", "muscle")
+        assert known == [name not in unknown for name in STRUCTURES[1:]]
+    images = [load_prepared(tmp_path, name, "image", scans=scans)["image"] for name in names]
+    assert len({image.tobytes() for image in images}) == 4  # each is another
+
+
+def test_painted_scans_are_kept_for_the_same_chests_and_for_no_others(tmp_path, monkeypatch):
+    lungs = np.zeros((24, 24, 32), bool)
+    lungs[4:20, 4:20, 4:14] = lungs[4:20, 4:20, 18:28] = True
+    hu = np.where(lungs, -850, 30).astype(np.float32)
+    first = Background(hu, lungs, ~lungs, (3.0,) * 3)
+    scans, names = paint_scans([first], tmp_path, 3, 1, print)
+    assert names == ["00000", "00001", "00002"]
+    monkeypatch.setattr(painted_module, "ProcessPoolExecutor", None)  # would be no pool to open
+    assert paint_scans([first], tmp_path, 2, 1, print) == (scans, names[:2])
+    monkeypatch.undo()
+    others = [([replace(first, hu=hu + 1)], 1), ([first], 2), ([first, first], 1)]
+    assert len({scans, *(paint_scans(b, tmp_path, 1, seed, print)[0] for b, seed in others)}) == 4
+
+
+def test_painted_chests_are_a_share_of_what_is_drawn():
+    def of(*names):
+        return [Scan(Path("none"), "prepared", name, 0) for name in names]
+
+    simulated, painted = (
+        Material(of("a", "b"), np.array([0.25, 0.75])),
+        Material(of("p"), np.array([1.0])),
+    )
+    both = mixed(simulated, painted, 0.2)
+    assert both.scans == of("a", "b", "p")
+    np.testing.assert_allclose(both.weights, [0.2, 0.6, 0.2])
+    assert mixed(simulated, Material([], np.zeros(0)), 0.2) is simulated
 
 
 def test_rare_structures_are_drawn_more_often(tmp_path, monkeypatch):
@@ -453,6 +521,8 @@ def test_rare_structures_are_drawn_more_often(tmp_path, monkeypatch):
     monkeypatch.setattr(perceive_module, "SHOWN_MORE", shown)
     monkeypatch.setattr(perceive_module, "LARGE_ML", 100 * 0.027)  # 100 voxels
     monkeypatch.setattr(perceive_module, "LARGE_SHOWN_MORE", 2.5)
+    monkeypatch.setattr(perceive_module, "SMALL_ML", 13 * 0.027)  # these have 36 and more
+    monkeypatch.setattr(perceive_module, "SMALL_SHOWN_MORE", 3.0)
     visits = tiny_scans(1)  # no fluid
     visits[1]["bone_tumour"][3, 3, 3] = 255  # at the follow-up only
     of_one_patient(tmp_path, visits)
@@ -465,56 +535,80 @@ def test_rare_structures_are_drawn_more_often(tmp_path, monkeypatch):
         visit["tumour"][:] = 0
         visit["tumour"].flat[:voxels] = 255
     write_prepared(tmp_path / "prepared" / "FOUR.npz", visits)
-    patients = ["ONE", "TWO", "THREE", "FOUR"]
-    material = gather(tmp_path, patients, [])
-    assert material.scans == [(patient, visit) for patient in patients for visit in (0, 1)]
-    # 1 + 4 + 1.5 + 1.5 + 6 + 1.5 + 2.5 + 1 = 19
-    weights = np.array([1, 4, 1.5, 1.5, 6, 1.5, 2.5, 1]) / 19
+    visits = tiny_scans(1)
+    for visit, voxels in zip(visits, (12, 0), strict=True):  # small, and none
+        visit["tumour"][:] = 0
+        visit["tumour"].flat[:voxels] = 255
+    write_prepared(tmp_path / "prepared" / "FIVE.npz", visits)
+    patients = ["ONE", "TWO", "THREE", "FOUR", "FIVE"]
+    material = gather([(tmp_path, PREPARED, patients)])
+    assert material.scans == [
+        Scan(tmp_path, PREPARED, patient, visit) for patient in patients for visit in (0, 1)
+    ]
+    # 1 + 4 + 1.5 + 1.5 + 6 + 1.5 + 2.5 + 1 + 3 + 1 = 23
+    weights = np.array([1, 4, 1.5, 1.5, 6, 1.5, 2.5, 1, 3, 1]) / 23
     np.testing.assert_allclose(material.weights, weights)
 
 
 def test_samples_depend_on_their_seed_alone(trial):
-    material = gather(trial, ["SIM-0001", "SIM-0002"], [])
+    material = gather([(trial, PREPARED, ["SIM-0001", "SIM-0002"])])
     assert torch.equal(drawn(material, [1, 4]).image, drawn(material, [1, 4]).image)
     assert not torch.equal(drawn(material, [1, 4]).image, drawn(material, [1, 5]).image)
     assert not torch.equal(drawn(material, [1, 4]).image, drawn(material, [2, 4]).image)
 
 
-def one_bright_box(shape=(32, 40, 48)):
+def one_bright_box():
     """Off the middle along every axis, so that every mirroring shows."""
-    image = np.zeros(shape, np.float32)
+    image = torch.zeros(32, 40, 48)
     image[4:10, 8:18, 6:20] = 1.0
-    return image, {"tumour": image.copy(), "halo": np.zeros_like(image)}, np.ones_like(image)
+    return torch.stack([image, image])
 
 
 def test_mirrored_patient_has_left_and_right_exchanged_and_nothing_else():
     config = replace(TINY.perceive, mirrored_share=1.0, resized_share=0.0)
-    image, structures, learn = one_bright_box()
-    found, shares, _ = perceive_module._varied(
-        image, structures, learn, config, np.random.default_rng(0)
-    )
-    np.testing.assert_array_equal(found, image[:, :, ::-1])
-    np.testing.assert_array_equal(shares["tumour"], found)
-    assert not shares["halo"].any()
+    values = one_bright_box()
+    found = perceive_module._varied(values, config, np.random.default_rng(0))
+    assert torch.equal(found, values.flip(3))
 
 
-def test_resized_patient_keeps_the_tumour_where_it_is_in_the_image():
+def test_resized_patient_keeps_the_tumour_where_it_is_in_the_image(monkeypatch):
+    monkeypatch.setattr(perceive_module, "TILTED_DEGREES", 0.0)
     config = replace(TINY.perceive, mirrored_share=0.0, resized_share=1.0)
-    sizes = set()
+    scales = []
     for seed in range(12):
-        image, shares, learn = perceive_module._varied(
-            *one_bright_box(), config, np.random.default_rng(seed)
+        image, share = perceive_module._varied(
+            one_bright_box(), config, np.random.default_rng(seed)
         )
-        assert image.shape == shares["halo"].shape == learn.shape
-        assert all(n % perceive_module.STEP == 0 for n in image.shape)
-        np.testing.assert_allclose(learn, 1, atol=1e-6)
-        np.testing.assert_allclose(image, shares["tumour"], atol=1e-6)
-        # Its share of the image stays: 6 x 10 x 14 of 32 x 40 x 48 voxels.
-        assert image.mean() == pytest.approx(840 / 61440, rel=0.01)
-        centre = np.array(ndimage.center_of_mass(image)) + 0.5
-        np.testing.assert_allclose(centre / image.shape, (7 / 32, 13 / 40, 13 / 48), atol=0.002)
-        sizes.add(image.shape)
-    assert len(sizes) > 3
+        assert image.shape == (32, 40, 48)
+        assert torch.equal(image, share)
+        profile = [image.sum(dim=[a for a in range(3) if a != axis]) for axis in range(3)]
+        # 6 x 10 x 14 voxels, each axis larger or smaller on its own, about the middle.
+        sides = np.array([float(p.sum() / p.max()) for p in profile])
+        scale = sides / (6, 10, 14)
+        assert ((scale > 0.85) & (scale < 1.15)).all()
+        centre = np.array(ndimage.center_of_mass(image.numpy()))
+        middle = np.array([15.5, 19.5, 23.5])
+        expected = (np.array([6.5, 12.5, 12.5]) - middle) * scale + middle
+        np.testing.assert_allclose(centre, expected, atol=0.15)
+        scales.append(scale)
+    assert np.std(scales, axis=0).min() > 0.04
+
+
+def test_tilted_patient_is_turned_and_not_bent(monkeypatch):
+    monkeypatch.setattr(perceive_module, "TILTED_DEGREES", 20.0)
+    monkeypatch.setattr(perceive_module, "RESIZED", (1.0, 1.0))
+    config = replace(TINY.perceive, mirrored_share=0.0, resized_share=1.0)
+    z, y, x = torch.meshgrid(*(torch.arange(float(n)) for n in (40, 56, 48)), indexing="ij")
+    rod = (((z - 22) / 4) ** 2 + ((y - 27) / 18) ** 2 + ((x - 25) / 6) ** 2 < 1).float()
+    turned = []
+    for seed in range(8):
+        found = perceive_module._varied(rod[None], config, np.random.default_rng(seed))[0]
+        assert float(found.sum()) == pytest.approx(float(rod.sum()), rel=0.02)
+        spread, axes = np.linalg.eigh(np.cov(np.argwhere(found.numpy() > 0.5).T))
+        np.testing.assert_allclose(np.sqrt(5 * spread), (4, 6, 18), rtol=0.08)
+        turned.append(np.degrees(np.arccos(abs(axes[1, 2]))))
+    assert 2 < max(turned) < 40
+    assert np.std(turned) > 1
 
 
 def test_thick_slices_smear_along_the_patient_and_nowhere_else():
@@ -564,6 +658,10 @@ def test_loss_of_a_map_by_hand():
 def test_absent_structure_is_judged_by_its_entropy_alone():
     loss = map_loss(torch.zeros_like(ALL), 0 * ALL, ALL, FIVE)
     assert float(loss) == pytest.approx(8 * np.log(2) / 5, rel=1e-5)
+    # Of two scans the mean, and the Dice of those that have one.
+    truth = torch.cat([0 * ALL, a_map(1, 1, 1, 0, 0, 0, 0, 0)])
+    loss = map_loss(torch.zeros_like(truth), truth, torch.cat([ALL, ALL]), FIVE)
+    assert float(loss) == pytest.approx(8 * np.log(2) / 5 + 0.5, rel=1e-5)
     # Beside a present one that is usually larger, and the Dice of the present one alone.
     truth = torch.cat([0 * ALL, a_map(1, 1, 1, 0, 0, 0, 0, 0)], dim=1)
     learn = torch.cat([ALL, ALL], dim=1)
@@ -604,7 +702,7 @@ def test_kind_of_a_voxel_is_its_share_of_the_tumour_there():
 
 
 def test_tumour_in_liver_and_bone_counts_more():
-    fine, coarse = torch.zeros(1, 1, 4, 4, 8), torch.zeros(1, 7, 2, 2, 4)
+    fine, coarse = torch.zeros(1, 1, 4, 4, 8), torch.zeros(1, 8, 2, 2, 4)
     tumour, nothing = torch.zeros_like(fine), torch.zeros_like(coarse)
     tumour[..., :2], tumour[..., 4:6] = 1, 1
     learn, learn_none = torch.ones_like(fine), torch.zeros_like(coarse)
@@ -621,7 +719,7 @@ def test_tumour_in_liver_and_bone_counts_more():
 
 
 def test_every_map_has_its_loss_and_unknown_kinds_none():
-    fine, coarse = torch.zeros(1, 1, 4, 4, 8), torch.full((1, 7, 2, 2, 4), -12.0)
+    fine, coarse = torch.zeros(1, 1, 4, 4, 8), torch.full((1, 8, 2, 2, 4), -12.0)
     tumour = torch.zeros(1, 1, 4, 4, 8)
     tumour[..., :2] = 1
 
@@ -633,7 +731,7 @@ def test_every_map_has_its_loss_and_unknown_kinds_none():
         return float(perceive_loss(fine, logits, sample))
 
     flat = loss("halo", known=0.0)
-    for name in ("effusion", "halo", "fibrosis", "muscle"):
+    for name in ("effusion", "halo", "fibrosis", "atelectasis", "muscle"):
         assert loss(name) > flat
         assert loss(name, known=0.0) == pytest.approx(flat, abs=1e-4)
     kinds = [loss(name) for name in ("liver_tumour", "bone_tumour", "cored_tumour")]
@@ -680,7 +778,7 @@ def seen_of(patients):
     return SeenPair(
         patients.inputs,
         torch.rand(n, 2, len(MEASURES), generator=rng),
-        torch.randn(n, 2, 96, generator=rng),
+        torch.randn(n, 2, EMBEDDED, generator=rng),
     )
 
 

@@ -27,9 +27,9 @@ def test_distance_by_hand():
     measures[0, 0, :4] = torch.sinh(torch.tensor(5.0))  # two deviations in four traits
     embeddings[0, 0, 7] = -5.0  # and minus three in one: 4 * 4 + 9 = 25
     embeddings[0, 1, 7] = 4.0  # of the other scan: 2.25
-    assert TRAITS == 110
+    assert TRAITS == 143
     distance = usual.distance(measures, embeddings)
-    np.testing.assert_allclose(distance, [np.sqrt(25 / 110)], rtol=1e-5)
+    np.testing.assert_allclose(distance, [np.sqrt(25 / 143)], rtol=1e-5)
 
 
 def test_less_usual_scan_counts_whichever_it_is():
@@ -45,7 +45,7 @@ def test_less_usual_scan_counts_whichever_it_is():
 
 def test_usual_pairs_are_one_away():
     usual = Usual.of(*crowd(3000))
-    # The larger of two: with 110 traits each is near 1.
+    # The larger of two: with 143 traits each is near 1.
     assert np.median(usual.distance(*crowd(500, seed=1))) == pytest.approx(1, abs=0.1)
 
 
@@ -64,7 +64,7 @@ def test_traits_that_always_go_together_are_missed_when_they_do_not():
 
 
 def test_few_pairs_and_traits_that_never_vary_give_numbers():
-    measures, embeddings = crowd(12)  # 24 scans, 110 traits
+    measures, embeddings = crowd(12)  # 24 scans, 143 traits
     measures[..., 3] = 0.0
     usual = Usual.of(measures, embeddings)
     distance = usual.distance(measures, embeddings)

@@ -6,11 +6,13 @@ Nothing heavy is imported before a command needs it: training runs where there i
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctrs import places
-from ctrs.cli.common import DONE, command, command_line, say, seed, show
+from ctrs.cli.common import DONE, command, command_line, number, say, seed, show
+from ctrs.errors import InputRejected
 
 if TYPE_CHECKING:
     from ctrs.model.ensemble import Ensemble
@@ -24,6 +26,7 @@ def add(commands: Any) -> None:
     first.add_argument("--perceiver", type=Path, metavar="WEIGHTS", help="take its first network")
     first.add_argument("--continue-from", type=Path, metavar="WEIGHTS", help="begin with it")
     train.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="real scans to paint on")
+    train.add_argument("--steps", type=_steps, metavar="N", help="of the first network")
     train.add_argument("--seed", type=seed, default=1)
     train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     test = command(commands, "evaluate", _evaluate, "how well weights do on a trial")
@@ -45,6 +48,10 @@ def add(commands: Any) -> None:
     out.add_argument("--data", type=Path, default=places.test_data(), metavar="DATA")
 
 
+def _steps(text: str) -> int:
+    return int(number(text, int, 10, 1_000_000, "steps: the learning rate must rise and fall"))
+
+
 def _train(options: argparse.Namespace) -> int:
     from ctrs.model.perceive import CONTINUED, PerceiveConfig
     from ctrs.model.train import TrainConfig, train
@@ -54,6 +61,13 @@ def _train(options: argparse.Namespace) -> int:
 
         prepare_cohort(options.trial, say)
     perceive = CONTINUED if options.continue_from else PerceiveConfig()
+    if options.steps and options.perceiver:
+        raise InputRejected(
+            "--steps are those of the first network, and --perceiver takes it as it is.",
+            "Leave out one of the two.",
+        )
+    if options.steps:
+        perceive = replace(perceive, steps=options.steps)
     config = TrainConfig(perceive=perceive, seed=options.seed)
     card = train(
         options.trial,

@@ -39,6 +39,9 @@ def add(commands: Any) -> None:
     simulate.add_argument(
         "--rescans", type=none_or_some, default=0, metavar="N", help="scanned again the same day"
     )
+    simulate.add_argument(
+        "--rare", type=none_or_some, default=0, metavar="N", help="more scans with rare findings"
+    )
     told = command(trial, "describe", _describe, "a trial in figures, beside real patients")
     told.add_argument("folder", type=Path)
     fit = command(trial, "fit", _fit, "fit growth, decay and hazard to the real tables")
@@ -67,6 +70,7 @@ def _simulate(options: argparse.Namespace) -> int:
         voxels=not options.no_voxels,
         backgrounds=options.backgrounds,
         rescans=options.rescans,
+        rare=options.rare,
         progress=lambda done, total: say(f"{done}/{total}") if done % 50 == 0 else None,
     )
     show(options, {"n": len(table)}, f"{len(table)} simulated patients in {options.out}")

@@ -19,11 +19,15 @@ from ctrs.config import PrepareConfig
 from ctrs.errors import WeightsUnusable
 from ctrs.model.measure import (
     INPUTS,
+    LASTING,
     MEASURES,
     NEW_ML,
     describe_pair,
     firm,
+    followed,
+    lasting,
     measure,
+    near_tumour,
     new_tumours,
 )
 from ctrs.model.network import EDGES_MONTHS, Foreseer, Perceiver, place, survival
@@ -46,6 +50,8 @@ NEW_TUMOURS = "new_tumour_volume"  # candidates
 
 ATTRIBUTION_STEPS = 8
 SMOOTHING_MM = 1.5  # half a voxel: more would carry much of a thin structure over its edge
+TUMOUR = STRUCTURES.index("tumour")
+LASTING_AT = [STRUCTURES.index(name) for name in LASTING]
 TWELVE = EDGES_MONTHS.index(12.0)
 
 
@@ -55,15 +61,32 @@ class Perceived(NamedTuple):
     image: Tensor  # (1, 1, Z, Y, X)
     lungs: Tensor  # (1, 1, Z, Y, X)
     maps: Tensor  # (1, S, Z, Y, X), probabilities of `STRUCTURES`
-    embedding: Tensor  # (1, 96)
+    embedding: Tensor  # (1, 128)
+
+
+class Places(NamedTuple):
+    """Where a pair is looked at with the other scan in mind, (1, Z, Y, X) but for the last.
+
+    Attributes:
+        new: 1 in the follow-up's candidates for new tumours.
+        beside_follow_up: In the baseline, near tumour of the follow-up that is not new; 0 to 1.
+        beside_baseline: In the follow-up, near tumour of the baseline; 0 to 1.
+        known: In the follow-up, (1, 2, Z, Y, X), how likely the baseline shows each of
+            `ctrs.model.measure.LASTING` near there.
+    """
+
+    new: Tensor
+    beside_follow_up: Tensor
+    beside_baseline: Tensor
+    known: Tensor
 
 
 class SeenPair(NamedTuple):
     """What is left of two scans for the second network, (N, …)."""
 
-    inputs: Tensor  # (N, 24), see `ctrs.model.measure.INPUTS`
-    measures: Tensor  # (N, 2, 14), baseline and follow-up
-    embeddings: Tensor  # (N, 2, 96)
+    inputs: Tensor  # (N, 26), see `ctrs.model.measure.INPUTS`
+    measures: Tensor  # (N, 2, 15), baseline and follow-up
+    embeddings: Tensor  # (N, 2, 128)
 
     def of(self, rows: slice | Tensor) -> SeenPair:
         """Some of the pairs."""
@@ -148,11 +171,11 @@ class Ensemble:
         from captum.attr import IntegratedGradients  # brings matplotlib: only if asked for
 
         seen = self.perceive(baseline), self.perceive(follow_up)
-        days, new = torch.tensor([float(interval_days)]), new_mask(*seen)
+        days, places = torch.tensor([float(interval_days)]), find_places(*seen)
 
         def answer(before: Tensor, after: Tensor) -> Tensor:
             looks = (seen[0]._replace(maps=before), seen[1]._replace(maps=after))
-            inputs = look(*looks, new, baseline.voxel_ml).inputs
+            inputs = look(*looks, places, baseline.voxel_ml).inputs
             curves = torch.stack([self.calibrated(net(inputs, days)) for net in self.foreseers])
             return curves[:, :, TWELVE].mean(0)
 
@@ -208,28 +231,39 @@ def perceive(perceiver: Perceiver, image: Tensor, lungs: Tensor, device: torch.d
 
 
 def see_pair(before: Perceived, after: Perceived, voxel_ml: float) -> SeenPair:
-    """Measure both scans, and look for new tumours in the second."""
-    return look(before, after, new_mask(before, after), voxel_ml)
+    """Measure both scans, each beside the other, and look for new tumours in the second."""
+    return look(before, after, find_places(before, after), voxel_ml)
 
 
-def new_mask(before: Perceived, after: Perceived) -> Tensor:
-    """Where the follow-up has candidates for new tumours, (1, 1, Z, Y, X) of 0 and 1."""
-    at = STRUCTURES.index("tumour")
-    known, shares = before.maps[0, at].numpy(), firm(after.maps)[0, at].numpy()
+def find_places(before: Perceived, after: Perceived) -> Places:
+    """Where to look in a pair."""
+    likely = before.maps[0, TUMOUR].numpy()
+    first, second = (firm(s.maps)[0, TUMOUR].numpy() for s in (before, after))
     lungs = (before.lungs[0, 0].numpy() > 0, after.lungs[0, 0].numpy() > 0)
-    found = np.zeros(shares.shape, np.float32)
-    for candidate in new_tumours(known, shares, lungs):
-        found[candidate > 0] = 1
-    return torch.from_numpy(found)[None, None]
+    new = np.zeros(second.shape, np.float32)
+    for candidate in new_tumours(likely, second, lungs):
+        new[candidate > 0] = 1
+    known = [near_tumour(before.maps[0, at].numpy(), lungs[::-1]) for at in LASTING_AT]
+    old = second * (1 - new)  # what is new has no place in the baseline to be looked for
+    found = (new, near_tumour(old, lungs), near_tumour(first, lungs[::-1]), np.stack(known))
+    return Places(*(torch.from_numpy(where)[None] for where in found))
 
 
-def look(before: Perceived, after: Perceived, new: Tensor, voxel_ml: float) -> SeenPair:
-    """The numbers of a pair, given where new tumours are; gradients go through the maps."""
+def look(before: Perceived, after: Perceived, places: Places, voxel_ml: float) -> SeenPair:
+    """The numbers of a pair, given where to look; gradients go through the maps."""
     first, second = (measure(s.image, s.lungs, s.maps, voxel_ml) for s in (before, after))
-    at = STRUCTURES.index("tumour")
-    new_ml = (firm(after.maps)[:, at : at + 1] * new).sum(dim=(1, 2, 3, 4)) * voxel_ml
+
+    def ml(share: Tensor) -> Tensor:
+        return share.sum(dim=(-3, -2, -1)) * voxel_ml
+
+    followed_ml = (
+        ml(followed(before.maps[:, TUMOUR], places.beside_follow_up)),
+        ml(followed(after.maps[:, TUMOUR], places.beside_baseline)),
+    )
+    new_ml = ml(firm(after.maps)[:, TUMOUR] * places.new)
+    lasting_ml = ml(lasting(after.maps[:, LASTING_AT], places.known))
     return SeenPair(
-        describe_pair(first, second, new_ml),
+        describe_pair(first, second, new_ml, followed_ml, lasting_ml),
         torch.stack([first, second], dim=1),
         torch.stack([before.embedding, after.embedding], dim=1),
     )

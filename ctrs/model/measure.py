@@ -20,6 +20,9 @@ SOFT_TISSUE_HU = (-20.0, 120.0)
 DOUBT_SURE = dict.fromkeys(STRUCTURES, (0.2, 0.8)) | {
     "halo": (0.02, 0.3), "liver_tumour": (0.1, 0.6),
 }  # fmt: skip
+_SURELY, _LIKELY = DOUBT_SURE["tumour"], (0.02, 0.2)  # the second beside tumour of the other scan
+_NO_SLOPE = 1e-6  # a root has one at nothing that is endless
+_BESIDE_VOXELS = 7  # up to 9 mm away: the two scans are laid upon each other only roughly
 BELOW_THE_SHOULDERS = 0.7  # of the height of the lungs
 HU_LOW, HU_HIGH = PrepareConfig().window_hu
 
@@ -29,13 +32,21 @@ MEASURES = (*(f"{name}_ml" for name in VOLUMES), "muscle_cm2", "chest_cm2", "lun
 
 # How a measure is brought to the scale on which it acts: volumes become logarithms, so that their
 # difference is growth in per cent.
-_SMALLEST_ML = {"tumour_ml": 0.3, "effusion_ml": 50.0, "fibrosis_ml": 50.0}
+_TUMOUR_ML, _SMALL_ML = 0.3, 0.5
+_SMALLEST_ML = {"tumour_ml": _TUMOUR_ML, "effusion_ml": 50.0, "fibrosis_ml": 50.0}
+MEASURING = 2  # raise it when the same maps would be measured differently
 NEW_ML = 0.3  # a new tumour as small as can be seen
 # Noise says how a scan was made, and nothing about the patient. Halos are too faint to rely on: in
 # real chests large tumours have some haze around them anyway, and the more, the larger they are.
-_DESCRIBED = tuple(n for n in MEASURES if n not in ("halo_ml", "noise_hu", "noise_along_hu"))
+# Airless lung is mapped so that it is not taken for tumour.
+_DESCRIBED = tuple(
+    n for n in MEASURES if n not in ("halo_ml", "atelectasis_ml", "noise_hu", "noise_along_hu")
+)
+# Faint, and few: it matters most whether there is any, and both scans together know best.
+LASTING = ("liver_tumour", "bone_tumour")
 INPUTS = (*(f"mean {name}" for name in _DESCRIBED), *(f"change of {name}" for name in _DESCRIBED),
-          "new tumour", "held change of tumour_ml")  # fmt: skip
+          "new tumour", "held change of tumour_ml",
+          *(f"lasting {name}" for name in LASTING))  # fmt: skip
 # Of the log volume: what is gone does no more good by being more gone, and what has grown beyond
 # threefold hardly more harm. Without this, and by a straight line, the measures of 1,171 training
 # patients went with their true log hazard by r = 0.83, with it by 0.85.
@@ -43,7 +54,7 @@ HELD_CHANGE = (-4.2, 1.2)
 # Never better with more of it.
 _HARMFUL = ("tumour_ml", "liver_tumour_ml", "bone_tumour_ml", "effusion_ml")
 WORSE = {f"{what} {name}" for what in ("mean", "change of") for name in _HARMFUL}
-WORSE |= {"new tumour", "held change of tumour_ml"}
+WORSE |= {"new tumour", "held change of tumour_ml", *(f"lasting {name}" for name in LASTING)}
 
 
 def firm(maps: Tensor) -> Tensor:
@@ -64,7 +75,7 @@ def measure(image: Tensor, lungs: Tensor, maps: Tensor, voxel_ml: float) -> Tens
         maps: (B, S, Z, Y, X), probabilities of `STRUCTURES`.
 
     Returns:
-        (B, 14) in the order of `MEASURES`: volumes in ml; area of the chest wall's muscle and of
+        (B, 15) in the order of `MEASURES`: volumes in ml; area of the chest wall's muscle and of
         the box around the lungs (less what has none of them) in cm2, means over the slices with
         lung (muscle below the shoulders); density and noise in HU; emphysema as a share of the
         aerated lung.
@@ -73,7 +84,8 @@ def measure(image: Tensor, lungs: Tensor, maps: Tensor, voxel_ml: float) -> Tens
     shares = firm(maps)
     by_name = dict(zip(STRUCTURES, shares.split(1, dim=1), strict=True))
     volumes = [_total(by_name[name]) * voxel_ml for name in VOLUMES]
-    aerated = lungs * (1 - by_name["tumour"]) * (1 - by_name["effusion"])
+    dense = sum(by_name[name] for name in ("tumour", "effusion", "atelectasis"))
+    aerated = lungs * (1 - dense).clamp_min(0)
     mm = 10 * voxel_ml ** (1 / 3)
     within, across = _noise(hu)
     return torch.stack(
@@ -132,19 +144,85 @@ def _noise(hu: Tensor) -> tuple[Tensor, Tensor]:
 # --- Two scans --------------------------------------------------------------------------------
 
 
-def describe_pair(baseline: Tensor, follow_up: Tensor, new_ml: Tensor) -> Tensor:
-    """Measures of both scans → `INPUTS`: (B, 14), (B, 14), (B,) -> (B, 24)."""
+def describe_pair(
+    baseline: Tensor,
+    follow_up: Tensor,
+    new_ml: Tensor,
+    followed_ml: tuple[Tensor, Tensor],
+    lasting_ml: Tensor,
+) -> Tensor:
+    """Measures of both scans → `INPUTS`: (B, 15), (B, 15), (B,), (B,) twice, (B, 2) -> (B, 26).
+
+    Args:
+        new_ml: Volume of the candidates for new tumours.
+        followed_ml: Volume of tumour in both scans, each read with the other beside it: see
+            `followed`. Its change is that of the tumour.
+        lasting_ml: Volume of each of `LASTING` that both scans show, see `lasting`.
+    """
     before, after = _scaled(baseline), _scaled(follow_up)
     change = after - before
     new = torch.log1p(new_ml / NEW_ML)[:, None]
-    held = change[:, [_DESCRIBED.index("tumour_ml")]].clamp(*HELD_CHANGE)
-    return torch.cat([(before + after) / 2, change, new, held], dim=1)
+    grown = torch.log1p(followed_ml[1] / _TUMOUR_ML) - torch.log1p(followed_ml[0] / _TUMOUR_ML)
+    at = _DESCRIBED.index("tumour_ml")
+    change = torch.cat([change[:, :at], grown[:, None], change[:, at + 1 :]], dim=1)
+    held = grown[:, None].clamp(*HELD_CHANGE)
+    both = torch.log1p(lasting_ml / _SMALL_ML)
+    return torch.cat([(before + after) / 2, change, new, held, both], dim=1)
+
+
+def followed(tumour: Tensor, near: Tensor) -> Tensor:
+    """Shares of tumour in a scan that is read beside the other one, as a reader does.
+
+    Where the other scan surely has tumour, little is needed to believe that this one has some, too.
+    Among 430 patients unknown to the network the standard deviation between measured and true log
+    change (held) fell from 0.49 to 0.36, and with the true log hazard the change went by r = 0.50
+    in place of 0.47.
+
+    Args:
+        tumour: Probabilities, any shape.
+        near: What `near_tumour` makes of the other scan, 0 to 1, same shape.
+    """
+    likely, surely = ((tumour - doubt) / (sure - doubt) for doubt, sure in (_LIKELY, _SURELY))
+    return torch.maximum(near * likely.clamp(0, 1), surely.clamp(0, 1))
+
+
+def lasting(kind: Tensor, known: Tensor) -> Tensor:
+    """Shares of one kind of tumour that both scans show a little of, at the same place.
+
+    Whether there are tumours of the liver was told by it with an AUC of 0.88 among 430 patients
+    unknown to the network, 82 of them with such tumours, by the follow-up alone with 0.84.
+
+    Args:
+        kind: Probabilities in the follow-up, any shape.
+        known: Those of the baseline near there, see `near_tumour`, same shape.
+    """
+    together = (kind * known + _NO_SLOPE).sqrt()
+    doubt, sure = _LIKELY
+    return ((together - doubt) / (sure - doubt)).clamp(0, 1)
+
+
+def near_tumour(other: Array, lungs: tuple[Mask, Mask]) -> Array:
+    """Where one scan may have tumour because the other has: 0 to 1, in the shape of ``other``.
+
+    Args:
+        other: Shares or probabilities of tumour in the other scan.
+        lungs: Of this scan and of the other: a place of one is found in the other by the boxes
+            around them.
+    """
+    if not (other.any() and lungs[0].any() and lungs[1].any()):
+        return np.zeros_like(other)
+    (low, high), (low_there, high_there) = (_ends(mask) for mask in lungs)
+    if not ((high > low) & (high_there > low_there)).all():
+        return np.zeros_like(other)
+    scale = (high_there - low_there) / (high - low)
+    moved = ndimage.affine_transform(other, scale, low_there - scale * low, order=1)
+    return np.asarray(ndimage.maximum_filter(moved, size=_BESIDE_VOXELS), np.float32)
 
 
 def _scaled(measures: Tensor) -> Tensor:
     m = dict(zip(MEASURES, measures.unbind(1), strict=True))
     seen = [n for n in _DESCRIBED if n.removesuffix("_ml") in VOLUMES]
-    volumes = [torch.log1p(m[n] / _SMALLEST_ML.get(n, 0.5)) for n in seen]
+    volumes = [torch.log1p(m[n] / _SMALLEST_ML.get(n, _SMALL_ML)) for n in seen]
     return torch.stack(
         [
             *volumes,
@@ -197,10 +275,14 @@ _SMALLEST_NEW_VOXELS = 6  # 0.16 ml, a ball of 7 mm
 
 
 def _at_baseline(where: np.ndarray, lungs: tuple[Mask, Mask]) -> np.ndarray:
-    ends = [np.array([np.percentile(axis, (1, 99)) for axis in np.nonzero(m)]) for m in lungs]
-    (low_0, high_0), (low_1, high_1) = (e.T for e in ends)
+    (low_0, high_0), (low_1, high_1) = (_ends(mask) for mask in lungs)
     moved = (where - low_1) / np.maximum(high_1 - low_1, 1) * (high_0 - low_0) + low_0
     return np.asarray(np.clip(np.rint(moved), 0, np.array(lungs[0].shape) - 1), int)
+
+
+def _ends(lungs: Mask) -> np.ndarray:
+    """Where lungs begin and end along each axis, but for some stray voxels: (2, 3)."""
+    return np.array([np.percentile(axis, (1, 99)) for axis in np.nonzero(lungs)]).T
 
 
 def _highest(values: Array, where: np.ndarray) -> float:

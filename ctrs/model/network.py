@@ -19,7 +19,7 @@ from ctrs.config import PrepareConfig
 from ctrs.model.measure import INPUTS, WORSE
 from ctrs.types import KINDS, STRUCTURES
 
-WIDTHS = (24, 48, 96, 128)
+WIDTHS = (32, 64, 128, 192)
 EMBEDDED = WIDTHS[2]
 RARE = 4.0  # logits start here below zero: few voxels are tumour or fluid
 # The soft tissues spread out, and the liver, in which tumours differ by 20 HU.
@@ -33,7 +33,7 @@ class Perception(NamedTuple):
     """What the first network sees in scans.
 
     Attributes:
-        embedding: (B, 96), the mean of its features at an eighth of the resolution.
+        embedding: (B, 128), the mean of its features at an eighth of the resolution.
         fine: (B, 1, Z, Y, X), logits of tumour, the first of `ctrs.types.STRUCTURES`.
         coarse: (B, S - 1, Z/2, Y/2, X/2), logits of the others, whose edges matter less; of
             `ctrs.types.KINDS` on condition that there is a tumour.
@@ -73,7 +73,7 @@ class Perceiver(nn.Module):
         self.coarse = nn.Conv3d(a, len(STRUCTURES) - 1, 1)
 
     def forward(self, image: Tensor) -> Perception:
-        x1 = self.stem(windowed(image))  # (B, 1, Z, Y, X) -> (B, 24, Z/2, Y/2, X/2)
+        x1 = self.stem(windowed(image))  # (B, 1, Z, Y, X) -> (B, 32, Z/2, Y/2, X/2)
         x2 = self.down1(x1)
         x3 = self.down2(x2)
         embedding = x3.mean(dim=(2, 3, 4))
@@ -159,7 +159,7 @@ class Foreseer(nn.Module):
         self.baseline = nn.Parameter(torch.full((len(EDGES_MONTHS),), -2.0))
 
     def forward(self, inputs: Tensor, days: Tensor) -> Tensor:
-        """Hazard logits per interval: (B, 24), (B,) -> (B, 9); higher = dies sooner."""
+        """Hazard logits per interval: (B, 26), (B,) -> (B, 9); higher = dies sooner."""
         x = ((inputs - self.centre) / self.scale).clamp(-3, 3)
         x = torch.cat([x, (days[:, None] - 84.0) / 28.0], dim=1)
         straight = functional.linear(x, self._one_sign(self.direct.weight), self.direct.bias)

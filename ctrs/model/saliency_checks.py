@@ -27,6 +27,7 @@ from ctrs.trial.prepared import PREPARED, Bytes, load_prepared
 from ctrs.trial.scanner import renoise
 from ctrs.types import STRUCTURES, Array, Mask, PreparedScan
 
+NO_DRIVERS = ("atelectasis",)  # mapped so that it is not taken for tumour; the score knows none
 KEPT = "saliency.json"  # beside a trial's table
 PAIRS = 12
 DELETED_SHARE = 0.01
@@ -174,7 +175,7 @@ def known_pair(arrays: dict[str, Bytes], days: float, rng: np.random.Generator) 
     """Both visits of a patient of a simulated trial; `ctrs.trial.bank` has the arrays."""
     scans = (_scan(arrays, 0), _scan(arrays, 1))
     again = (_renoised(scans[0], rng), _renoised(scans[1], rng))
-    mapped = [name for name in STRUCTURES if name in arrays]
+    mapped = [name for name in STRUCTURES if name in arrays and name not in NO_DRIVERS]
     drivers = [np.any([arrays[name][visit] > 63 for name in mapped], axis=0) for visit in (0, 1)]
     return KnownPair(scans, again, (drivers[0], drivers[1]), days)
 

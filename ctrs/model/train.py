@@ -31,17 +31,25 @@ from ctrs.model.ensemble import (
 )
 from ctrs.model.figures import draw_against_truth
 from ctrs.model.foresee import Cases, ForeseeConfig, Foresight, mean_curve, train_foreseers
-from ctrs.model.measure import MEASURES
+from ctrs.model.map_loss import VOXEL_ML
+from ctrs.model.measure import INPUTS, MEASURES, MEASURING
 from ctrs.model.network import EDGES_MONTHS, Perceiver
-from ctrs.model.perceive import VOXEL_ML, PerceiveConfig, train_perceiver
+from ctrs.model.perceive import (
+    Material,
+    PerceiveConfig,
+    gather,
+    mixed,
+    train_perceiver,
+)
 from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, Card, checksum, write_card
 from ctrs.trial.prepared import (
     PREPARED,
+    RARE,
     RESCANS,
     load_prepared,
     read_patients,
     require_prepared,
-    rescanned,
+    scanned,
 )
 from ctrs.types import Prediction
 
@@ -113,9 +121,7 @@ def train(
     else:
         _require_outlines(trial, table)
         trained = train_perceiver(
-            trial,
-            list(table.index),
-            real_chests,
+            lambda: _gather(trial, list(table.index), real_chests, out, config, progress),
             checkpoints,
             on,
             config.perceive,
@@ -132,6 +138,25 @@ def train(
     foresight = train_foreseers(cases, usual, rescans, config.foresee, config.seed, inherited)
     _draw_survival(cases, foresight, checkpoints / "foresee.png")
     return _write(out, perceiver, foresight, table, command, config.seed)
+
+
+def _gather(
+    trial: Path,
+    patients: list[str],
+    real_chests: Sequence[Background],
+    out: Path,
+    config: TrainConfig,
+    progress: Progress,
+) -> Material:
+    """What the first network learns from: the trial, rare findings, painted real chests."""
+    simulated = gather([(trial, PREPARED, patients), (trial, RARE, scanned(trial, RARE))])
+    if not real_chests:
+        return simulated
+    from ctrs.trial.real.painted import paint_scans  # brings an image library
+
+    folder, n = out / "checkpoints", config.perceive.painted
+    painted = gather([(folder, *paint_scans(real_chests, folder, n, config.seed, progress))])
+    return mixed(simulated, painted, config.perceive.background_share)
 
 
 def _require_outlines(trial: Path, table: pd.DataFrame) -> None:
@@ -185,7 +210,7 @@ def _rescans(
     progress: Progress,
 ) -> tuple[Cases, Cases] | None:
     """Patients scanned twice over at both visits: as they are in the trial, and again."""
-    twice = table.index.isin(rescanned(trial))
+    twice = table.index.isin(scanned(trial, RESCANS))
     if not twice.any():
         return None
     again = see_trial(
@@ -250,7 +275,9 @@ def _write_seen(file: Path, weights: str, seen: dict[str, SeenPair]) -> None:
 
 
 def _fingerprint(net: Perceiver) -> str:
-    return _short(b"".join(t.detach().cpu().numpy().tobytes() for t in net.state_dict().values()))
+    """Of the network and of the way its maps are measured."""
+    weights = [t.detach().cpu().numpy().tobytes() for t in net.state_dict().values()]
+    return _short(b"".join([f"{MEASURING} {INPUTS}".encode(), *weights]))
 
 
 @torch.inference_mode()

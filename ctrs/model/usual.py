@@ -33,7 +33,7 @@ class Usual(nn.Module):
 
     @staticmethod
     def of(measures: Tensor, embeddings: Tensor) -> Usual:
-        """Fitted to pairs: (N, 2, 14), (N, 2, 96)."""
+        """Fitted to pairs: (N, 2, 15), (N, 2, 128)."""
         usual, traits = Usual(), _traits(measures, embeddings).flatten(0, 1)
         usual.centre.copy_(traits.mean(0))
         usual.scale.copy_(traits.std(0).clamp_min(1e-4))
@@ -43,12 +43,12 @@ class Usual(nn.Module):
         return usual
 
     def distance(self, measures: Tensor, embeddings: Tensor) -> np.ndarray:
-        """Of pairs, that of the less usual scan: (N, 2, 14), (N, 2, 96) -> (N,)."""
+        """Of pairs, that of the less usual scan: (N, 2, 15), (N, 2, 128) -> (N,)."""
         z = (_traits(measures, embeddings) - self.centre) / self.scale
         squares = torch.einsum("nvi,ij,nvj->nv", z, self.inverse, z) / TRAITS
         return np.asarray(squares.clamp_min(0).sqrt().amax(1).double().numpy())
 
 
 def _traits(measures: Tensor, embeddings: Tensor) -> Tensor:
-    """Measures as logarithms where they may be large, beside the embedding: (…, 14 + 96)."""
+    """Measures as logarithms where they may be large, beside the embedding: (…, 15 + 128)."""
     return torch.cat([torch.asinh(measures), embeddings], dim=-1)

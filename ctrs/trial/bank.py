@@ -4,17 +4,19 @@
 ``train`` (the discovery cohort), ``test`` or ``external``. ``prepared/<patient>.npz`` has, for both
 visits (first axis), 8-bit arrays on the model's grid: ``image`` (0-255 over the window), ``lungs``
 (0 or 1), the known ones of `ctrs.types.STRUCTURES` (0-255 = share of the voxel), and for patients
-in real anatomy ``ignore`` (1 = a tumour of the real chest, in no truth). ``trial.json`` says what
-the trial was made from.
+in real anatomy ``ignore`` (1 = a tumour of the real chest, in no truth). ``rescans`` and ``rare``
+hold the same of further scans. ``trial.json`` says what the trial was made from.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
+from itertools import count, islice
+from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,13 @@ import SimpleITK as sitk
 from ctrs.config import Config
 from ctrs.errors import InputRejected
 from ctrs.prepare import onto_model_grid, prepare
-from ctrs.trial.population.patients import TrialPatient, simulate_patients, trial_table
-from ctrs.trial.prepared import PREPARED, RESCANS, Bytes, write_prepared
+from ctrs.trial.population.patients import (
+    TrialPatient,
+    simulate_patient,
+    simulate_patients,
+    trial_table,
+)
+from ctrs.trial.prepared import PREPARED, RARE, RESCANS, Bytes, write_prepared
 from ctrs.trial.real.backgrounds import (
     RealRendering,
     RealScan,
@@ -36,8 +43,10 @@ from ctrs.trial.real.backgrounds import (
 from ctrs.trial.render import RenderedScan, protocol_of, render_visit
 from ctrs.types import Array
 
+MOST_WORKERS = 16
 RENDER_MM = 3.0  # pixel size for training scans: that of the model's grid, edges in proportion
-RENDERER = 3  # raise it when the same patient would be rendered differently
+RARE_STREAM = 31  # beside a trial's seed: other patients than those of any trial
+RENDERER = 4  # raise it when the same patient would be rendered differently
 
 
 def simulate_trial(
@@ -48,7 +57,8 @@ def simulate_trial(
     voxels: bool = True,
     backgrounds: Path | None = None,
     rescans: int = 0,
-    workers: int = 2,
+    rare: int = 0,
+    workers: int = min(cpu_count() or 2, MOST_WORKERS),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Simulate ``n`` patients into ``folder``; scans of this very trial already there are kept.
@@ -56,6 +66,8 @@ def simulate_trial(
     Args:
         rescans: So many of the training patients are scanned again at both visits, on the same
             days: lain down anew, another breath, another protocol of the same scanner.
+        rare: So many patients with rare findings beside the trial, in no table: the first network
+            learns from their scans what a trial shows too seldom.
         backgrounds: Folder of real scans (`ctrs.trial.real.backgrounds`): the patients' tumours and
             fluid are painted into these, one after the other, in place of simulated anatomy.
             What the simulated body would show beside them (emphysema, muscle, bone) is then
@@ -83,7 +95,26 @@ def simulate_trial(
         _render_all(folder / PREPARED, numbered, backgrounds, workers, progress)
         twice = [(i, replace(p, seed=p.seed + 1)) for i, p in numbered if p.person.split == "train"]
         _render_all(folder / RESCANS, twice[:rescans], backgrounds, workers, progress)
+        others = rare_patients(seed, collapse=backgrounds is None)
+        numbered = list(enumerate(islice(others, rare)))
+        _render_all(folder / RARE, numbered, backgrounds, workers, progress)
     return table
+
+
+def rare_patients(seed: int, *, collapse: bool) -> Iterator[TrialPatient]:
+    """Patients with pseudoprogression or a blocked bronchus, without end; in no trial.
+
+    Halos and airless lung look too much like tumour to be learnt from the fifth of patients that
+    have one of them. All are scanned at sites of the discovery cohort: the others stay unseen.
+
+    Args:
+        collapse: Those with a blocked bronchus, too. Real chests do not show it.
+    """
+    for index in count():
+        patient = simulate_patient([seed, RARE_STREAM], "RARE", index)
+        blocked = collapse and any(any(lesion.collapse) for lesion in patient.lesions)
+        if patient.person.split == "train" and (patient.disease.pseudoprogression or blocked):
+            yield patient
 
 
 def _made_from(backgrounds: Path | None) -> dict[str, Any]:

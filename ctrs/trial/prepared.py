@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from ctrs.errors import InputRejected
 Bytes = npt.NDArray[np.uint8]
 
 
-PREPARED, RESCANS = "prepared", "rescans"  # folders of a trial
+PREPARED, RESCANS, RARE = "prepared", "rescans", "rare"  # folders of a trial
 
 
 def load_prepared(
@@ -48,15 +49,19 @@ def require_prepared(folder: Path, patients: Iterable[str], scans: str = PREPARE
 def write_prepared(file: Path, visits: Sequence[Mapping[str, Bytes]]) -> None:
     """Write the arrays of both visits of one patient, whole or not at all."""
     partly = file.with_suffix(".part")
-    with partly.open("wb") as stream:
-        both = {name: np.stack([visit[name] for visit in visits]) for name in visits[0]}
-        np.savez_compressed(stream, allow_pickle=False, **both)
+    # As numpy.savez_compressed does, which has no quicker level: a tenth larger, read in half the
+    # time, and training reads each file many times.
+    with ZipFile(partly, "w", ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in visits[0]:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                both = np.stack([visit[name] for visit in visits])
+                np.lib.format.write_array(stream, both, allow_pickle=False)
     partly.replace(file)
 
 
-def rescanned(folder: Path) -> list[str]:
-    """The patients of a trial who were scanned once more at both visits."""
-    return sorted(file.stem for file in (folder / RESCANS).glob("*.npz"))
+def scanned(folder: Path, scans: str = PREPARED) -> list[str]:
+    """The patients with scans in one of a trial's folders, by name."""
+    return sorted(file.stem for file in (folder / scans).glob("*.npz"))
 
 
 def read_patients(folder: Path, needed: Iterable[str]) -> pd.DataFrame:

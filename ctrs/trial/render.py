@@ -64,11 +64,13 @@ class TumourMaps:
         if lesion.texture in CORED:
             self._cored += share
 
-    def structures(self, effusion: Array) -> dict[str, Array]:
+    def structures(self, effusion: Array, atelectasis: Array) -> dict[str, Array]:
         """By the name in `ctrs.types.STRUCTURES`; no voxel is filled more than once."""
+        effusion = np.minimum(effusion, 1 - self.tumour)
         return {
             "tumour": self.tumour,
-            "effusion": np.minimum(effusion, 1 - self.tumour),
+            "effusion": effusion,
+            "atelectasis": np.minimum(atelectasis, 1 - self.tumour - effusion),
             "liver_tumour": self._liver,
             "bone_tumour": self._bone,
             "cored_tumour": self._cored,
@@ -92,9 +94,11 @@ def render_visit(
     thorax = Thorax(patient.anatomy, posture, grid, protocol.enhancement)
     side = SIDES[0] if patient.disease.effusion_side == SIDES[0] else SIDES[1]
     contrast = protocol.enhancement
+    airless = np.zeros(grid.shape, np.float32)
     for lesion in patient.lesions:
-        paint_collapse(thorax, lesion, visit, contrast)
-    effusion = paint_effusion(thorax, side, patient.disease.effusion_ml[visit], contrast)
+        np.maximum(airless, paint_collapse(thorax, lesion, visit, contrast), out=airless)
+    fluid = paint_effusion(thorax, side, patient.disease.effusion_ml[visit], contrast)
+    np.maximum(airless, fluid.atelectasis, out=airless)
     maps = TumourMaps(grid.shape)
     for lesion in patient.lesions:
         share = paint_lesion(thorax, lesion, visit, contrast, maps.tumour, maps.halo)
@@ -106,9 +110,10 @@ def render_visit(
         origin=(x, y, z),
         header=_header(patient, visit, protocol),
     )
-    untouched = 1 - np.minimum(maps.tumour + effusion, 1)
+    ill = maps.structures(fluid.effusion, airless)
+    untouched = 1 - np.minimum(ill["tumour"] + ill["effusion"] + ill["atelectasis"], 1)
     anatomy = {"fibrosis": thorax.fibrosis * untouched, "muscle": thorax.muscle * untouched}
-    return RenderedScan(volume, maps.structures(effusion) | anatomy)
+    return RenderedScan(volume, ill | anatomy)
 
 
 def protocol_of(patient: TrialPatient, visit: int, in_plane_mm: float) -> Protocol:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ctrs.trial.body.anatomy import LungPlace, Side
@@ -20,7 +22,19 @@ PASSIVE_MM_PER_ML = 0.02  # thickness of the airless rim
 PASSIVE_MOST_MM = 18.0
 
 
-def paint_effusion(thorax: Thorax, side: Side, volume_ml: float, enhancement: float = 0.0) -> Array:
+class Fluid(NamedTuple):
+    """What an effusion makes of a scan, as shares of each voxel, 0 to 1.
+
+    Attributes:
+        effusion: The fluid.
+        atelectasis: Lung beside it that has lost its air.
+    """
+
+    effusion: Array
+    atelectasis: Array
+
+
+def paint_effusion(thorax: Thorax, side: Side, volume_ml: float, enhancement: float = 0.0) -> Fluid:
     """Paint fluid into one pleural space of a patient who lies on the back.
 
     It lies along the back and at the base, thins out upwards, and climbs the wall at its edge.
@@ -30,18 +44,18 @@ def paint_effusion(thorax: Thorax, side: Side, volume_ml: float, enhancement: fl
         enhancement: HU of contrast in blood, which airless lung takes up.
 
     Returns:
-        The share of each voxel that is fluid, 0 to 1, adding up to ``volume_ml`` (at most
-        `MOST_OF_A_LUNG` of the lung's own space).
+        The fluid, adding up to ``volume_ml`` (at most `MOST_OF_A_LUNG` of the lung's own space),
+        and the airless lung.
     """
     half = thorax.lungs & (thorax.x < 0 if side == "right" else thorax.x > 0)
     return pour(thorax.hu, half, thorax.grid.spacing, volume_ml, enhancement)
 
 
-def pour(hu: Array, lung: Mask, spacing: Triple, volume_ml: float, enhancement: float) -> Array:
+def pour(hu: Array, lung: Mask, spacing: Triple, volume_ml: float, enhancement: float) -> Fluid:
     """The same for any scan: ``hu`` is changed in place where ``lung``, one lung, leaves room."""
-    share = np.zeros(hu.shape, np.float32)
+    found = Fluid(np.zeros(hu.shape, np.float32), np.zeros(hu.shape, np.float32))
     if volume_ml <= 0 or not lung.any():
-        return share
+        return found
     box = _bounding_box(lung)
     inside = to_the_pleura(lung[box], hu[box])
     height = _height_above_fluid(inside, spacing)
@@ -51,20 +65,22 @@ def pour(hu: Array, lung: Mask, spacing: Triple, volume_ml: float, enhancement: 
     width = np.minimum(voxel_range(height), np.float32(2 * max(spacing)))
     fluid, level = cover(field, width, inside.astype(np.float32), voxels)
     view = hu[box]
-    _squeeze(view, field - np.float32(level), volume_ml, enhancement)
+    airless = _squeeze(view, field - np.float32(level), volume_ml, enhancement)
     view += fluid * (np.float32(FLUID_HU) - view)
-    share[box] = fluid
-    return share
+    found.effusion[box] = fluid
+    found.atelectasis[box] = airless * (1 - fluid)
+    return found
 
 
-def _squeeze(view: Array, above: Array, volume_ml: float, enhancement: float) -> None:
-    """Airless lung just above the fluid, fading into aerated lung; ``above`` in mm."""
+def _squeeze(view: Array, above: Array, volume_ml: float, enhancement: float) -> Array:
+    """Airless lung just above the fluid, fading into aerated lung; ``above`` in mm. Its share."""
     rim = min(PASSIVE_MM_PER_ML * (volume_ml - PASSIVE_FROM_ML), PASSIVE_MOST_MM)
     if rim <= 0:
-        return
+        return np.zeros_like(view)
     airless = np.clip(np.float32(1.5) - above / np.float32(rim), 0, 1)
     hu = np.float32(AIRLESS_HU + AIRLESS_UPTAKE * enhancement)
     view += airless * (np.maximum(view, hu) - view)
+    return np.asarray(airless, np.float32)
 
 
 def _bounding_box(mask: Mask) -> Slices:

@@ -4,6 +4,7 @@ lives. What follows from it all is held against real figures by `ctrs.trial.popu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -77,15 +78,16 @@ def simulate_patients(
     In every 2,076 there are 1,171 of the discovery cohort, 605 of the test cohort and 300 of the
     external trial.
     """
-    draw = partial(_simulate, seed, prefix)
+    draw = partial(simulate_patient, seed, prefix)
     if workers < 2 or n < 2000:
         return [draw(index) for index in range(n)]
     with ProcessPoolExecutor(workers) as pool:
         return list(pool.map(draw, range(n), chunksize=500))
 
 
-def _simulate(seed: int, prefix: str, index: int) -> TrialPatient:
-    rng = np.random.default_rng([seed, index])
+def simulate_patient(seed: int | Sequence[int], prefix: str, index: int) -> TrialPatient:
+    """One of them, counted from 0."""
+    rng = np.random.default_rng([*np.atleast_1d(seed), index])
     person = draw_person(rng, f"{prefix}-{index + 1:04d}", split_of(index))
     anatomy = draw_anatomy(
         rng,

@@ -196,7 +196,12 @@ def paint_background(
         )
         maps.add(lesion, share)
     hu += maps.tumour * grain.draw(hu.shape, rng)
-    return hu, maps.structures(np.zeros_like(hu))
+    return hu, _known(maps, np.zeros_like(hu))
+
+
+def _known(maps: TumourMaps, effusion: Array) -> dict[str, Array]:
+    known = maps.structures(effusion, np.zeros_like(effusion))
+    return {name: share for name, share in known.items() if name != "atelectasis"}
 
 
 def _random_lesion(rng: np.random.Generator, in_lung: bool) -> Lesion:
@@ -225,7 +230,8 @@ def render_on_background(
     """A patient's tumours and fluid in a real chest, in a breath of this visit.
 
     Tumours of the lung, nodes and fluid are placed by the real lungs; tumours of the liver where
-    the scan shows it; those of bone, and airless lung, are left out, in the truth too.
+    the scan shows it; those of bone are left out, in the truth too. Which lung is airless is not
+    known: real lungs have some at the back that nobody outlined.
 
     Args:
         visit: 0 (baseline) or 1 (follow-up).
@@ -253,7 +259,7 @@ def _paint_patient(
     """What is painted, by the name of the structure; ``hu`` is changed in place."""
     both = RealLungs.split(lungs, spacing)
     side = SIDES[0] if patient.disease.effusion_side == SIDES[0] else SIDES[1]
-    effusion = pour(hu, both.of(side), spacing, patient.disease.effusion_ml[visit], enhancement)
+    fluid = pour(hu, both.of(side), spacing, patient.disease.effusion_ml[visit], enhancement)
     maps = TumourMaps(hu.shape)
     for lesion in patient.lesions:
         centre = both.locate(lesion.place, hu)
@@ -261,7 +267,7 @@ def _paint_patient(
             around = Surroundings(lungs, None, maps.tumour)
             share = paint_blob(hu, spacing, centre, lesion, visit, enhancement, around, maps.halo)
             maps.add(lesion, share)
-    return maps.structures(effusion)
+    return _known(maps, fluid.effusion)
 
 
 def _header(patient: TrialPatient, visit: int, protocol: Protocol, spacing: Triple) -> SeriesHeader:
