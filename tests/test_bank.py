@@ -7,8 +7,8 @@ import pytest
 
 from ctrs.errors import InputRejected
 from ctrs.trial import bank
-from ctrs.trial.bank import rare_patients, simulate_trial
-from ctrs.trial.population.patients import simulate_patients
+from ctrs.trial.bank import RARE_STREAM, rare_patients, simulate_trial
+from ctrs.trial.population.patients import simulate_patient, simulate_patients
 from ctrs.trial.prepared import RARE, RESCANS, load_prepared, read_patients, scanned
 from ctrs.types import STRUCTURES
 
@@ -114,6 +114,21 @@ def test_rare_patients_are_others_than_the_trials_and_all_have_something_rare(
     first = [p.seed for p in asked[RARE]]
     simulate_trial(tmp_path, 30, 8, rare=50)
     assert [p.seed for p in asked[RARE]][:40] == first
+
+
+def test_no_rare_patient_is_the_trials_own_of_that_number(monkeypatch):
+    # 0 and 31 make the same stream as 0, 31 and 0: the rare ones must begin after that.
+    own = simulate_patients(RARE_STREAM + 1, 0)[RARE_STREAM]
+    assert simulate_patient([0, RARE_STREAM], "RARE", 0).seed == own.seed
+    drawn = []
+
+    def note(*which):
+        drawn.append(simulate_patient(*which))
+        return drawn[-1]
+
+    monkeypatch.setattr(bank, "simulate_patient", note)
+    next(rare_patients(0, collapse=True))
+    assert own.seed not in [patient.seed for patient in drawn]
 
 
 def test_second_scans_that_are_there_are_kept(trial):

@@ -189,7 +189,7 @@ def followed(tumour: Tensor, near: Tensor) -> Tensor:
 def lasting(kind: Tensor, known: Tensor) -> Tensor:
     """Shares of one kind of tumour that both scans show a little of, at the same place.
 
-    Whether there are tumours of the liver was told by it with an AUC of 0.88 among 430 patients
+    Whether there are tumours of the liver was told by it with an AUC of 0.89 among 430 patients
     unknown to the network, 82 of them with such tumours, by the follow-up alone with 0.84.
 
     Args:

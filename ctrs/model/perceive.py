@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from ctrs.errors import InputRejected
 from ctrs.model.figures import draw_loss
 from ctrs.model.map_loss import VOXEL_ML, Sample, perceive_loss
 from ctrs.model.network import Perceiver, place
-from ctrs.trial.prepared import load_prepared
+from ctrs.trial.prepared import WORKERS, load_prepared
 from ctrs.types import STRUCTURES, Floats
 
 # How much more often scans with these are shown. Two thirds of the patients have some of them.
@@ -35,8 +34,7 @@ LARGE_ML, LARGE_SHOWN_MORE = 300.0, 4.0  # few tumours fill half a chest: they w
 SMALL_ML, SMALL_SHOWN_MORE = 20.0, 2.5
 RESIZED = (0.86, 1.14)  # along each axis on its own; real chests are varied as much
 TILTED_DEGREES = 6.0  # at most, about each axis
-READERS = min(cpu_count() or 2, 16)
-AHEAD = 2 * READERS  # scans being read while the network learns from others
+AHEAD = 2 * WORKERS  # scans being read while the network learns from others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +156,7 @@ def _samples(
     def made(drawn: Drawn, rng: np.random.Generator) -> Sample:
         return as_sample(drawn._replace(values=drawn.values.to(device)), config, rng)
 
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         ahead = deque(pool.submit(read, number) for number in numbers[:AHEAD])
         batch: list[Sample] = []
         for number in numbers:
@@ -232,7 +230,7 @@ def gather(folders: Sequence[tuple[Path, str, Sequence[str]]]) -> Material:
         folders: Trial, its folder of scans, and the patients, by name.
     """
     patients = [(folder, scans, name) for folder, scans, names in folders for name in names]
-    with ThreadPoolExecutor(AHEAD) as pool:  # reading is most of it
+    with ThreadPoolExecutor(WORKERS) as pool:  # reading is most of it
         each = list(pool.map(_weights, patients))
     scans = [Scan(*who, visit) for who, found in zip(patients, each, strict=True)
              for visit in range(len(found))]  # fmt: skip

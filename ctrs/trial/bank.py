@@ -16,7 +16,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 from itertools import count, islice
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,15 @@ from ctrs.trial.population.patients import (
     simulate_patients,
     trial_table,
 )
-from ctrs.trial.prepared import PREPARED, RARE, RESCANS, Bytes, write_prepared
+from ctrs.trial.prepared import (
+    PREPARED,
+    RARE,
+    RESCANS,
+    WORKERS,
+    Bytes,
+    as_bytes,
+    write_prepared,
+)
 from ctrs.trial.real.backgrounds import (
     RealRendering,
     RealScan,
@@ -43,7 +50,6 @@ from ctrs.trial.real.backgrounds import (
 from ctrs.trial.render import RenderedScan, protocol_of, render_visit
 from ctrs.types import Array
 
-MOST_WORKERS = 16
 RENDER_MM = 3.0  # pixel size for training scans: that of the model's grid, edges in proportion
 RARE_STREAM = 31  # beside a trial's seed: other patients than those of any trial
 RENDERER = 4  # raise it when the same patient would be rendered differently
@@ -58,7 +64,7 @@ def simulate_trial(
     backgrounds: Path | None = None,
     rescans: int = 0,
     rare: int = 0,
-    workers: int = min(cpu_count() or 2, MOST_WORKERS),
+    workers: int = WORKERS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Simulate ``n`` patients into ``folder``; scans of this very trial already there are kept.
@@ -110,7 +116,7 @@ def rare_patients(seed: int, *, collapse: bool) -> Iterator[TrialPatient]:
     Args:
         collapse: Those with a blocked bronchus, too. Real chests do not show it.
     """
-    for index in count():
+    for index in count(1):  # to NumPy a last 0 is none: it would be the trial's own patient
         patient = simulate_patient([seed, RARE_STREAM], "RARE", index)
         blocked = collapse and any(any(lesion.collapse) for lesion in patient.lesions)
         if patient.person.split == "train" and (patient.disease.pseudoprogression or blocked):
@@ -216,17 +222,13 @@ def _visit_arrays(scan: RenderedScan, config: Config) -> dict[str, Bytes]:
     def share(values: Array) -> Bytes:
         if not values.any():  # most patients have no fluid, no fibrosis
             return np.zeros(prepared.image.shape, np.uint8)
-        return _bytes(onto_model_grid(values, scan.volume.spacing, prepared))
+        return as_bytes(onto_model_grid(values, scan.volume.spacing, prepared))
 
     arrays = {
-        "image": _bytes(prepared.image),
+        "image": as_bytes(prepared.image),
         "lungs": prepared.lungs.astype(np.uint8),
         **{name: share(values) for name, values in scan.structures.items()},
     }
     if isinstance(scan, RealRendering):
         arrays["ignore"] = (share(scan.ignore.astype(np.float32)) > 25).astype(np.uint8)
     return arrays
-
-
-def _bytes(share: Array) -> Bytes:
-    return np.rint(share * 255).astype(np.uint8)

@@ -7,6 +7,7 @@ needed for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from os import cpu_count
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -15,8 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from ctrs.errors import InputRejected
+from ctrs.types import Array
 
 Bytes = npt.NDArray[np.uint8]
+WORKERS = min(cpu_count() or 2, 16)  # that make or read scans side by side
 
 
 PREPARED, RESCANS, RARE = "prepared", "rescans", "rare"  # folders of a trial
@@ -44,6 +47,11 @@ def require_prepared(folder: Path, patients: Iterable[str], scans: str = PREPARE
             "Simulate the trial without --no-voxels, or put a hospital's own scans into"
             f" {folder.name}/scans.",
         )
+
+
+def as_bytes(share: Array) -> Bytes:
+    """Values from 0 to 1 as 0 to 255."""
+    return np.rint(share * 255).astype(np.uint8)
 
 
 def write_prepared(file: Path, visits: Sequence[Mapping[str, Bytes]]) -> None:

@@ -17,7 +17,7 @@ from ctrs.errors import CtrsError, InputRejected
 from ctrs.ingest import read_scan
 from ctrs.lungs import check_chest
 from ctrs.prepare import prepare
-from ctrs.trial.prepared import PREPARED, Bytes, read_patients, write_prepared
+from ctrs.trial.prepared import PREPARED, Bytes, as_bytes, read_patients, write_prepared
 
 SCANS = "scans"
 VISITS = ("baseline", "follow_up")
@@ -83,6 +83,6 @@ def _visit_arrays(path: Path) -> dict[str, Bytes]:
     prepared, chest = prepare(volume, config.prepare, config.chest)
     check_chest(chest, config.chest)
     return {
-        "image": np.rint(prepared.image * 255).astype(np.uint8),
+        "image": as_bytes(prepared.image),
         "lungs": prepared.lungs.astype(np.uint8),
     }

@@ -6,20 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
 
 from ctrs.config import PrepareConfig
 from ctrs.prepare import window
-from ctrs.trial.prepared import Bytes, write_prepared
+from ctrs.trial.prepared import WORKERS, as_bytes, write_prepared
 from ctrs.trial.real.backgrounds import Background, paint_background
-from ctrs.types import Array
 
 PAINTED = "painted"  # folders begin with it
 PAINTER = 1  # raise it when the same chest would be painted differently
-MOST_WORKERS = 16
 
 
 def paint_scans(
@@ -44,9 +41,8 @@ def paint_scans(
     names = [f"{index:05d}" for index in range(n)]
     missing = [i for i, name in enumerate(names) if not (folder / scans / f"{name}.npz").exists()]
     if missing:
-        workers = min(cpu_count() or 2, MOST_WORKERS)
         given = (backgrounds, folder / scans, seed)
-        with ProcessPoolExecutor(workers, initializer=_give, initargs=given) as pool:
+        with ProcessPoolExecutor(WORKERS, initializer=_give, initargs=given) as pool:
             for done, _ in enumerate(pool.map(_paint, missing, chunksize=8), start=1):
                 if done % 100 == 0 or done == len(missing):
                     progress(f"paint {done}/{len(missing)}")
@@ -67,13 +63,9 @@ def _paint(index: int) -> None:
     varied = backgrounds[index % len(backgrounds)].varied(rng)
     hu, structures = paint_background(varied, rng)
     arrays = {
-        "image": _bytes(window(hu, PrepareConfig().window_hu)),
+        "image": as_bytes(window(hu, PrepareConfig().window_hu)),
         "lungs": varied.lungs.astype(np.uint8),
         "ignore": varied.ignore.astype(np.uint8),
-        **{name: _bytes(share) for name, share in structures.items()},
+        **{name: as_bytes(share) for name, share in structures.items()},
     }
     write_prepared(folder / f"{index:05d}.npz", [arrays])
-
-
-def _bytes(share: Array) -> Bytes:
-    return np.rint(share * 255).astype(np.uint8)
