@@ -204,6 +204,21 @@ def test_new_lesions_are_candidates_and_named():
     assert "New lesions (candidates)" not in [row.name for row in none]
 
 
+def test_what_is_outlined_only_at_follow_up_but_near_old_tumour_is_not_called_new():
+    """Two outlines of 1 and 0.5 ml have no partner; the model counts nothing as new: no 0.0 ml."""
+    other = PairedLesion("L3", None, Lesion(3, (1.0, 1.0, 1.0), 0.5))
+    nothing_new = file(new_tumour_volume=Biomarker(0.0, 0.0, "ml"))
+    rows = changes_of(nothing_new, scene(KNOWN, NEW, other))
+    found = {row.name: row for row in rows}
+    assert "New lesions (candidates)" not in found
+    row = found["Outlined at follow-up only"]
+    assert (row.follow_up, row.at_mm) == ("1.5\u00a0ml", (7.0, 8.0, 9.0))
+    assert row.change.startswith("L2, L3: not counted as new")
+    rows = changes_of(file(new_tumour_volume=Biomarker(0.0, 1.2, "ml")), scene(KNOWN))
+    (new,) = [row for row in rows if row.name == "New lesions (candidates)"]
+    assert (new.follow_up, new.change) == ("1.2\u00a0ml", "beside a known lesion")
+
+
 def test_what_was_not_there_before_has_no_percentage():
     places = {"lung_volume": (1.0, 1.0, 1.0)}, {"pleural_effusion": (2.0, 2.0, 2.0)}
     found = {row.name: row for row in changes_of(file(), scene(KNOWN, places=places))}

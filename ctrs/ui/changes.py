@@ -15,6 +15,10 @@ from ctrs.ui.scene import Scene
 
 GoTo = Callable[[StoredPair, int, Triple], None]
 
+# Outlines are matched one to one; a tumour counts as new where the baseline is clear all around.
+ONLY_NOW = "Outlined at follow-up only"
+NOT_NEW = "not counted as new, as the baseline is not clear of tumour near there"
+
 
 @dataclass(frozen=True)
 class Change:
@@ -69,15 +73,17 @@ def _change(name: str, fact: Biomarker) -> str:
 
 def _new(scene: Scene, fact: Biomarker | None) -> Change | None:
     """Candidates: a person has to look whether they are there, new, and tumour."""
-    new = [lesion for lesion in scene.lesions if lesion.baseline is None]
-    if fact is None or (fact.follow_up <= 0 and not new):
+    new = [lesion.follow_up for lesion in scene.lesions if lesion.baseline is None]
+    outlined = [lesion for lesion in new if lesion is not None]
+    if fact is None or (fact.follow_up <= 0 and not outlined):
         return None
-    first = next((lesion.follow_up for lesion in new), None)
-    names = ", ".join(lesion.name for lesion in new) or "–"
-    return Change(
-        "New lesions (candidates)", "–", _amount(fact.follow_up, fact.unit), names, 1,
-        first.at_mm if first else None,
-    )  # fmt: skip
+    at = outlined[0].at_mm if outlined else None
+    names = ", ".join(lesion.name for lesion in scene.lesions if lesion.baseline is None)
+    if fact.follow_up <= 0:
+        ml = _amount(sum(lesion.ml for lesion in outlined), fact.unit)
+        return Change(ONLY_NOW, "–", ml, f"{names}: {NOT_NEW}", 1, at)
+    ml = _amount(fact.follow_up, fact.unit)
+    return Change("New lesions (candidates)", "–", ml, names or "beside a known lesion", 1, at)
 
 
 def _largest(scene: Scene) -> tuple[int, Triple | None]:
