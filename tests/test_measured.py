@@ -165,6 +165,58 @@ def test_what_was_marked_is_marked_again_when_the_page_is_opened_and_can_be_take
     assert isnan(kept.volume_change)
 
 
+def test_a_target_that_is_gone_counts_nothing_and_can_be_drawn_after_all(page, store):
+    """Of 30 and 12 mm the first is gone, the node has 10: 42 to 10 mm, -76 %, and still disease."""
+    page.multiselect(key="targets").set_value(["L1", "N1"]).run()
+    page.multiselect(key="nodes").set_value(["N1"]).run()
+    assert not [one for one in page.multiselect if one.key == "gone"]  # all have a line
+    forget_measurement(PAIR, "b")
+    page.run()
+    assert "has to be marked as gone" in words(page)
+    assert page.multiselect(key="gone").options == ["L1"]
+    page.multiselect(key="gone").set_value(["L1"]).run()
+    assert "42.0 → 10.0 mm" in words(page)
+    assert "PR, partial response" in words(page)
+    row = page.table[0].value.loc["L1"]
+    assert row.tolist()[:3] == ["30.0 mm", "gone, 0 mm", "−100\u00a0%"]
+    page.multiselect(key="gone").set_value([]).run()
+    assert "has to be marked as gone" in words(page)
+    page.multiselect(key="gone").set_value(["L1"]).run()
+    keep_measurements(PAIR, [SENT | {"lines": [[[0, 0, 0], [0, 6, 0]]]}])
+    page.run()
+    assert "42.0 → 16.0 mm" in words(page)  # it is a target still, and has one line
+    assert [one.key for one in store.measurements("P-ANNA", "k1") if one.lesion == "L1"] == [
+        "a",
+        "k",
+    ]
+
+
+def test_with_all_targets_gone_and_nodes_below_ten_the_response_is_complete(page, store):
+    thin = ((0.0, 0.0, 0.0), (18.0, 0.0, 0.0)), ((9.0, 0.0, 0.0), (9.0, 8.0, 0.0))
+    store.save_measurement("P-ANNA", "k1", Measurement("d", "N1", 1, "axial", thin))
+    forget_measurement(PAIR, "b")
+    page.multiselect(key="targets").set_value(["L1", "N1"]).run()
+    page.multiselect(key="nodes").set_value(["N1"]).run()
+    page.multiselect(key="gone").set_value(["L1"]).run()
+    assert "42.0 → 8.0 mm" in words(page)
+    assert "CR, complete response" in words(page)
+    page.button(key="use_sums").click().run()
+    assert store.response("k1").recist is Recist.PD  # two new lesions were read
+    store.save_response("k1", Response(Recist.SD, 61.0, 58.5, 0, -0.25))
+    file = SimpleNamespace(pair=PAIR, response=store.response("k1"))
+    other = AppTest.from_function(page_of, args=(file,)).run()
+    other.button(key="use_sums").click().run()
+    assert store.response("k1") == Response(Recist.CR, 42.0, 8.0, 0, -0.25)
+
+
+def test_a_target_measured_at_the_second_scan_later_is_one_there_too(page, store):
+    forget_measurement(PAIR, "b")
+    page.multiselect(key="targets").set_value(["L1"]).run()
+    keep_measurements(PAIR, [SENT])
+    page.run()
+    assert "30.0 → 5.0 mm" in words(page)
+
+
 def scene(*lesions, places=({}, {})):
     outlines = tuple(SimpleNamespace(places=found) for found in places)
     return SimpleNamespace(pair=PAIR, lesions=list(lesions), outlines=outlines)

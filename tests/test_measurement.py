@@ -4,7 +4,7 @@ from math import cos, isnan, nan, radians, sin
 
 import pytest
 
-from ctrs.measurement import Measurement, recist_sums
+from ctrs.measurement import Measurement, all_targets_gone, recist_sums
 
 FLAT = ((10.0, 20.0, 5.0), (13.0, 24.0, 5.0))  # 3-4-5
 ACROSS = ((10.0, 24.0, 5.0), (12.4, 22.2, 5.0))  # (2.4, -1.8): 3 mm, at right angles to (3, 4)
@@ -29,7 +29,7 @@ def test_the_longer_diameter_is_the_longest_whichever_was_drawn_first():
 @pytest.mark.parametrize(
     "lines",
     [
-        (),
+        (),  # at the baseline there is something, or nothing to measure
         (FLAT, ACROSS, FLAT),
         ((FLAT[0], FLAT[0]),),  # no length
         ((FLAT[0], (nan, 0.0, 0.0)),),
@@ -78,3 +78,25 @@ def test_a_target_that_is_missing_in_one_scan_leaves_no_sum_there():
 def test_without_targets_there_is_no_sum():
     assert all(isnan(mm) for mm in recist_sums([drawn(), drawn(visit=1)]))
     assert all(isnan(mm) for mm in recist_sums([]))
+
+
+def test_a_lesion_that_is_gone_counts_nothing_and_a_node_too():
+    gone = drawn(visit=1, lines=(), target=True)
+    assert (gone.gone, gone.long_mm, gone.short_mm, gone.recist_mm) == (True, 0.0, None, 0.0)
+    assert drawn(visit=1, lines=(), node=True).recist_mm == 0.0
+    left = [drawn("L2", 0, target=True), drawn("L2", 1, target=True)]
+    assert recist_sums([drawn(target=True), gone, *left]) == pytest.approx((10.0, 5.0))
+
+
+def across(mm):
+    return ((0.0, 0.0, 0.0), (20.0, 0.0, 0.0)), ((9.0, 0.0, 0.0), (9.0, mm, 0.0))
+
+
+@pytest.mark.parametrize(("node_mm", "none_left"), [(9.9, True), (10.0, False)])
+def test_nothing_is_left_where_lesions_are_gone_and_nodes_are_below_ten(node_mm, none_left):
+    gone = drawn(visit=1, lines=(), target=True)
+    node = drawn("N1", 1, across(node_mm), target=True, node=True)
+    assert all_targets_gone([gone, node]) is none_left
+    assert all_targets_gone([gone, node, drawn("L2", 1)]) is none_left  # no target
+    assert not all_targets_gone([gone, node, drawn("L2", 1, target=True)])
+    assert not all_targets_gone([drawn(target=True), drawn("L2", 1)])  # nothing says so

@@ -1033,6 +1033,31 @@ def test_an_older_database_is_brought_up_to_date_with_its_content(tmp_path):
         assert db.execute("SELECT pair_key FROM scores").fetchall() == [("k1",)]
 
 
+def test_what_was_drawn_before_lesions_could_be_gone_is_kept(tmp_path):
+    older = tmp_path / "migrations"
+    older.mkdir()
+    for file in sorted(MIGRATIONS.glob("*.sql"))[:5]:
+        shutil.copy(file, older)
+    line = [1.0, 2.0, 3.0, 4.0, 6.0, 3.0]
+    row = f"('m', 'P', 'k', 'L1', 1, 'axial', {line}, true, false, TIMESTAMP '2026-01-02', 'anna')"
+    put = f"INSERT INTO measurements VALUES {row}"
+    with connect(None) as db:
+        migrate(db, older)
+        db.execute(put)
+        before = db.execute("SELECT * FROM measurements").fetchall()
+        migrate(db, MIGRATIONS)
+        assert db.execute("SELECT * FROM measurements").fetchall() == before
+        db.execute(put.replace("'m'", "'gone'").replace(str(line), "[]"))
+        for wrong in ("'L1', 0", "'', 1"):  # nothing measured at the baseline; no name
+            with pytest.raises(duckdb.ConstraintException):
+                db.execute(
+                    put.replace("'m'", "'n'").replace(str(line), "[]").replace("'L1', 1", wrong)
+                )
+        with pytest.raises(duckdb.ConstraintException):
+            db.execute(put)  # the key is one still
+        assert db.execute("SELECT count(*) FROM measurements").fetchall() == [(2,)]
+
+
 def test_a_failing_migration_leaves_the_last_version(tmp_path):
     (tmp_path / "0001_good.sql").write_text("CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (7);")
     (tmp_path / "0002_bad.sql").write_text("CREATE TABLE b (x INTEGER); SELECT nonsense;")

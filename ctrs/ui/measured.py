@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import dist, isnan
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 import streamlit as st
 
-from ctrs.measurement import MAX_TARGETS, Line, Measurement, recist_sums
+from ctrs.measurement import MAX_TARGETS, Line, Measurement, all_targets_gone, recist_sums
 from ctrs.response import recist_class
 from ctrs.store import StoredPair
 from ctrs.types import Recist, Response
@@ -34,11 +35,19 @@ def _keep(pair: StoredPair, drawn: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, ValueError):
         st.toast("The line could not be kept: draw it again, with two different ends.")
         return
-    if before := known.get(measurement.key):
-        measurement = replace(measurement, target=before.target, node=before.node)
-        if replace(measurement, made_by=before.made_by) == before:
-            return  # handed over twice; the record would name it twice, too
+    measurement = _marked_alike(measurement, known.values())
+    before = known.get(measurement.key)
+    if before and replace(measurement, made_by=before.made_by) == before:
+        return  # handed over twice; the record would name it twice, too
     store.save_measurement(pair.patient, pair.pair_key, measurement)
+
+
+def _marked_alike(drawn: Measurement, known: Iterable[Measurement]) -> Measurement:
+    """A target, or a node, is one in both scans, and stays one when it is drawn anew."""
+    same = [one for one in known if one.key == drawn.key or one.lesion == drawn.lesion]
+    return replace(
+        drawn, target=any(one.target for one in same), node=any(one.node for one in same)
+    )
 
 
 def as_measurement(drawn: Mapping[str, Any]) -> Measurement:
@@ -47,12 +56,15 @@ def as_measurement(drawn: Mapping[str, Any]) -> Measurement:
     Raises:
         KeyError, TypeError, ValueError: It is none.
     """
+    lines = tuple(_line(line) for line in drawn["lines"])
+    if not lines:
+        raise ValueError("A browser draws lines; that a lesion is gone is said beside the images.")
     return Measurement(
         key=str(drawn["key"])[:40],
         lesion=str(drawn["lesion"])[:20],
         visit=int(drawn["visit"]),
         plane=str(drawn["plane"]),
-        lines=tuple(_line(line) for line in drawn["lines"]),
+        lines=lines,
         made_by=_reader(),
     )
 
@@ -104,7 +116,37 @@ def show_measured(file: PatientFile, measured: Sequence[Measurement]) -> None:
         on_change=_mark,
         args=(file.pair, "nodes", "node"),
     )
+    _ask_what_is_gone(file.pair, measured)
     _offer_sums(file, file.pair, measured)
+
+
+def _ask_what_is_gone(pair: StoredPair, measured: Sequence[Measurement]) -> None:
+    """Lesions of the baseline without a line at the follow-up: a person says that they are gone."""
+    drawn_again = {one.lesion for one in measured if one.visit == 1 and not one.gone}
+    names = sorted({one.lesion for one in measured if one.visit == 0} - drawn_again)
+    if not names:
+        return
+    st.multiselect(
+        "Gone at the follow-up (count as 0 mm)",
+        names,
+        sorted({one.lesion for one in measured if one.gone}),
+        key="gone",
+        on_change=_mark_gone,
+        args=(pair,),
+        help="What is still there but too small to measure counts as 5 mm: draw it that long.",
+    )
+
+
+def _mark_gone(pair: StoredPair) -> None:
+    chosen = set(st.session_state["gone"])
+    store = resources.store()
+    known = store.measurements(pair.patient, pair.pair_key)
+    for one in known:
+        if one.gone and one.lesion not in chosen:
+            store.delete_measurement(pair.patient, one.key)
+    for lesion in chosen - {one.lesion for one in known if one.visit == 1}:
+        gone = Measurement(str(uuid4()), lesion, 1, "axial", (), made_by=_reader())
+        store.save_measurement(pair.patient, pair.pair_key, _marked_alike(gone, known))
 
 
 def measured_table(measured: Sequence[Measurement]) -> pd.DataFrame:
@@ -124,6 +166,8 @@ def measured_table(measured: Sequence[Measurement]) -> pd.DataFrame:
 def _words(drawn: Measurement | None) -> str:
     if drawn is None:
         return "not measured"
+    if drawn.gone:
+        return "gone, 0 mm"
     short = "" if drawn.short_mm is None else f" × {drawn.short_mm:.1f}"
     return f"{drawn.long_mm:.1f}{short} mm"
 
@@ -143,9 +187,13 @@ def _offer_sums(file: PatientFile, pair: StoredPair, measured: Sequence[Measurem
     if not any(one.target for one in measured):
         return
     if any(isnan(mm) for mm in sums):
-        st.info("A target is not measured in both scans, or a node lacks its short axis.")
+        st.info(
+            "A target is not measured in both scans, or a node lacks its short axis. A target that"
+            " is gone at the follow-up has to be marked as gone."
+        )
         return
-    recist = recist_class(*sums)
+    nothing_left = all_targets_gone(measured)
+    recist = recist_class(*sums, all_targets_gone=nothing_left)
     st.markdown(
         f"Sum of the targets: **{sums[0]:.1f} → {sums[1]:.1f} mm**, by the targets alone"
         f" **{messages.RECIST[recist]}**"
@@ -154,15 +202,17 @@ def _offer_sums(file: PatientFile, pair: StoredPair, measured: Sequence[Measurem
         "Use these sums as the conventional reading",
         key="use_sums",
         on_click=_use,
-        args=(file, pair, sums),
+        args=(file, pair, sums, nothing_left),
     )
 
 
-def _use(file: PatientFile, pair: StoredPair, sums: tuple[float, float]) -> None:
+def _use(
+    file: PatientFile, pair: StoredPair, sums: tuple[float, float], nothing_left: bool
+) -> None:
     """New lesions and the volume stay as they were read."""
     before = file.response
     new = before.new_lesions if before else 0
     change = before.volume_change if before else float("nan")
-    recist: Recist = recist_class(*sums, new_lesions=new)
+    recist: Recist = recist_class(*sums, new_lesions=new, all_targets_gone=nothing_left)
     resources.store().save_response(pair.pair_key, Response(recist, *sums, new, change))
     resources.store().audit("read targets", pair.patient, f"{sums[0]:.1f} -> {sums[1]:.1f} mm")

@@ -100,7 +100,7 @@ def tell(
         },
         "strongest": _strongest(scene) if with_saliency else [None, None],
         "lesions": [_lesion(lesion) for lesion in lesions],
-        "measurements": [_measurement(drawn) for drawn in measurements],
+        "measurements": [_measurement(drawn) for drawn in measurements if not drawn.gone],
     }
 
 
