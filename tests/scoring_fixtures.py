@@ -11,7 +11,6 @@ import torch
 
 from ctrs.model.foresee import Foresight
 from ctrs.model.network import Foreseer, Perceiver
-from ctrs.model.rims import Rims
 from ctrs.model.train import _write
 from ctrs.model.usual import TRAITS, Usual
 from ctrs.model.weights import Card
@@ -79,9 +78,7 @@ def write_weights(folder: Path, seed: int = 3) -> Card:
         ood_distances=[float(d) for d in np.linspace(0, 60, 101)],
     )
     table = pd.DataFrame({"split": ["train"] * 3, "site": ["north", "east", "north"]})
-    rims = Rims()
-    rims.bias.fill_(-1.5)
-    return _write(folder, Perceiver(), rims, foresight, table, "python -m ctrs train", seed)
+    return _write(folder, Perceiver(), foresight, table, "python -m ctrs train", seed)
 
 
 def _calm(net: Foreseer) -> Foreseer:

@@ -1,6 +1,5 @@
 """A trial on disk: tables, prepared scans with their truth, never two trials in one folder."""
 
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -101,10 +100,8 @@ def test_rare_patients_are_others_than_the_trials_and_all_have_something_rare(
     monkeypatch.setattr(bank, "_render_all", note)
     table = simulate_trial(tmp_path, 30, 8, rare=40)
     assert len(asked[RARE]) == 40
-    chosen = [p for p in asked[RARE] if not p.patient.patient.endswith("N")]
-    swollen = [p.disease.pseudoprogression for p in chosen]
-    blocked = [any(any(lesion.collapse) for lesion in p.lesions) for p in chosen]
-    assert abs(len(chosen) + sum(swollen) - 40) <= 1  # the last one's second may be the 41st
+    swollen = [p.disease.pseudoprogression for p in asked[RARE]]
+    blocked = [any(any(lesion.collapse) for lesion in p.lesions) for p in asked[RARE]]
     assert 5 < sum(swollen) < 35
     assert all(a or b for a, b in zip(swollen, blocked, strict=True))
     assert {p.person.split for p in asked[RARE]} == {"train"}  # at no site that is kept unseen
@@ -112,21 +109,11 @@ def test_rare_patients_are_others_than_the_trials_and_all_have_something_rare(
         trial = {p.seed for p in simulate_patients(400, seed)}
         assert not {p.seed for p in asked[RARE]} & trial
     assert not {p.patient.patient for p in asked[RARE]} & set(table["patient"])
-    swollen_only = list(islice(rare_patients(8, collapse=False), 0, 6, 2))
+    swollen_only = list(islice(rare_patients(8, collapse=False), 5))
     assert all(p.disease.pseudoprogression for p in swollen_only)
     first = [p.seed for p in asked[RARE]]
     simulate_trial(tmp_path, 30, 8, rare=50)
     assert [p.seed for p in asked[RARE]][:40] == first
-
-
-def test_who_has_halos_comes_again_without_them_and_with_nothing_else_changed():
-    hazy, plain, other = islice(rare_patients(8, collapse=False), 3)
-    assert plain.patient.patient == hazy.patient.patient + "N" != other.patient.patient
-    assert any(lesion.halo for lesion in hazy.lesions)
-    assert not any(lesion.halo for lesion in plain.lesions)
-    assert plain.lesions == tuple(replace(lesion, halo=0.0) for lesion in hazy.lesions)
-    assert (plain.seed, plain.anatomy, plain.interval_days) == (
-        hazy.seed, hazy.anatomy, hazy.interval_days)  # fmt: skip
 
 
 def test_no_rare_patient_is_the_trials_own_of_that_number(monkeypatch):

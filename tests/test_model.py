@@ -35,9 +35,8 @@ from ctrs.model.network import (
     survival,
     windowed,
 )
-from ctrs.model.rims import PROFILE, Rims
 from ctrs.model.usual import TRAITS, Usual
-from ctrs.model.weights import FORESEERS, PERCEIVER, RIMS, USUAL, check_files, read_card, write_card
+from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, check_files, read_card, write_card
 from ctrs.types import STRUCTURES, PreparedScan
 from tests.scoring_fixtures import write_weights
 
@@ -73,7 +72,6 @@ def a_pair(seed=4):
         torch.randn(1, len(INPUTS), generator=rng),
         10 * torch.rand(1, 2, len(MEASURES), generator=rng),
         torch.randn(1, 2, EMBEDDED, generator=rng),
-        100 * torch.rand(1, 2, PROFILE, generator=rng),
     )
 
 
@@ -361,8 +359,7 @@ def test_new_tumour_never_makes_the_baseline_look_worse():
 def test_pair_without_lungs_has_numbers_all_the_same():
     before, after = (s._replace(lungs=0 * s.lungs) for s in (perceived(), perceived(tumour=OLD)))
     places = find_places(before, after)
-    assert not any(where.any() for where in places[:-1])
-    assert places.rims.isnan().all()
+    assert not any(where.any() for where in places)
     assert torch.isfinite(see_pair(before, after, 0.027).inputs).all()
 
 
@@ -433,8 +430,7 @@ def test_members_are_their_own_survival_at_twelve_months(model):
     seen = a_pair()
     prediction = model.foresee(seen, 70)
     with torch.inference_mode():
-        told = seen.told(model.rims)
-        own = [model.calibrated(net(told, torch.tensor([70.0]))) for net in model.foreseers]
+        own = [model.calibrated(net(seen.inputs, torch.tensor([70.0]))) for net in model.foreseers]
     assert prediction.members == pytest.approx([float(curve[0, TWELVE]) for curve in own])
     at = prediction.curve.months.index(12.0)
     assert min(prediction.members) <= prediction.curve.survival[at] <= max(prediction.members)
@@ -499,9 +495,7 @@ def seeing(model, monkeypatch):
     after = perceived(tumour=OLD, effusion=np.s_[3:6, 18:20, 4:20])
     after.maps[0, 0][NEW] = 0.9
     torch.manual_seed(7)
-    found = Ensemble(
-        model.card, Perceiver(), [Foreseer(), Foreseer()], Usual(), Rims(), model._device
-    )
+    found = Ensemble(model.card, Perceiver(), [Foreseer(), Foreseer()], Usual(), model._device)
     answers = iter([before, after])
     monkeypatch.setattr(found, "perceive", lambda scan: next(answers))
     return found, before, after
@@ -527,7 +521,7 @@ def test_attribution_adds_up_to_what_the_maps_change(seeing, monkeypatch):
 
     def score(share):
         scans = (scan._replace(maps=share * scan.maps) for scan in (before, after))
-        inputs = look(*scans, find_places(before, after), 0.027).told(model.rims)
+        inputs = look(*scans, find_places(before, after), 0.027).inputs
         with torch.inference_mode():
             curves = [
                 model.calibrated(net(inputs, torch.tensor([84.0]))) for net in model.foreseers
@@ -593,11 +587,10 @@ def test_networks_are_read_as_they_were_saved(weights, model):
     for name, tensor in load_file(weights / USUAL).items():
         assert torch.equal(getattr(model.usual, name), tensor)
     assert float(model.usual.centre[-1]) == pytest.approx(0.1)
-    assert float(model.rims.bias) == -1.5
     assert not any(net.training for net in (model.perceiver, *model.foreseers))
 
 
-@pytest.mark.parametrize("name", [PERCEIVER, FORESEERS, USUAL, RIMS])
+@pytest.mark.parametrize("name", [PERCEIVER, FORESEERS, USUAL])
 def test_altered_weights_are_refused(weights, tmp_path, name):
     folder = copied(weights, tmp_path)
     content = bytearray((folder / name).read_bytes())
@@ -607,7 +600,7 @@ def test_altered_weights_are_refused(weights, tmp_path, name):
         load_ensemble(folder, "cpu")
 
 
-@pytest.mark.parametrize("name", [PERCEIVER, FORESEERS, USUAL, RIMS])
+@pytest.mark.parametrize("name", [PERCEIVER, FORESEERS, USUAL])
 def test_missing_weights_are_refused(weights, tmp_path, name):
     folder = copied(weights, tmp_path)
     (folder / name).unlink()
@@ -618,7 +611,7 @@ def test_missing_weights_are_refused(weights, tmp_path, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda card: card | {"format": 1}, "format 1; this program reads format 3"),
+        (lambda card: card | {"format": 1}, "format 1; this program reads format 2"),
         (lambda card: {k: v for k, v in card.items() if k != "format"}, "format None"),
         (lambda card: {k: v for k, v in card.items() if k != "cut_off"}, "cannot be read"),
         (lambda card: card | {"surprise": 1}, "cannot be read"),

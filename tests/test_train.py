@@ -50,16 +50,14 @@ from ctrs.model.perceive import (
     gather,
     mixed,
 )
-from ctrs.model.rims import PROFILE, Rims
 from ctrs.model.train import as_cases, predict_trial, read_trial, see_trial
-from ctrs.model.weights import FORESEERS, PERCEIVER, RIMS, USUAL, checksum, read_card
+from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, checksum, read_card
 from ctrs.trial.population.patients import SHOWN_AT
 from ctrs.trial.prepared import PREPARED, RESCANS, load_prepared, write_prepared
 from ctrs.trial.real import painted as painted_module
 from ctrs.trial.real.backgrounds import Background
 from ctrs.trial.real.painted import paint_scans
 from ctrs.types import STRUCTURES, PreparedScan
-from tests.scoring_fixtures import write_weights
 from tests.tiny_trial import (
     GRID,
     N_PATIENTS,
@@ -113,7 +111,7 @@ def test_trained_weights_load_and_say_where_they_come_from(trial, trained):
     assert card.trained_on.startswith(f"{TRAINED} patients")  # 1,171 of 2,076, of 40
     table = read_trial(trial)
     assert card.sites == sorted(set(table["site"][table["split"] == "train"]))
-    assert card.checksums == {n: checksum(out / n) for n in (PERCEIVER, FORESEERS, USUAL, RIMS)}
+    assert card.checksums == {n: checksum(out / n) for n in (PERCEIVER, FORESEERS, USUAL)}
     assert 0 < card.cut_off < 1
     assert 0 < card.typical_survival < 1
     assert np.isfinite(list(card.calibration.values())).all()
@@ -281,7 +279,7 @@ def test_looking_goes_on_where_it_stopped(trial, trained, looked, monkeypatch, t
     assert looked == [("prepared", f"SIM-000{n}") for n in (3, 4, 5)]
     whole = see_trial(trial, table, perceiver, CPU, tmp_path / "other.npz", print)
     for part, same in zip(seen, whole, strict=True):
-        torch.testing.assert_close(part, same, rtol=0, atol=0, equal_nan=True)
+        assert torch.equal(part, same)
 
 
 def test_pairs_come_in_the_order_of_the_table(trial, trained, tmp_path):
@@ -335,43 +333,6 @@ def test_trial_is_predicted_as_single_pairs_are(trial, trained, tmp_path):
     assert predictions[0].biomarkers["lung_volume"] != alone.biomarkers["lung_volume"]
 
 
-# --- Hazy rims ----------------------------------------------------------------------------------
-
-
-def test_rims_are_learnt_from_grown_tumours_of_the_trial_and_of_rare_patients(
-    tmp_path, monkeypatch
-):
-    """Of the trial's 80 pairs 60 have grown, 15 of them with a rim; all 40 rare ones have one."""
-    rng = np.random.default_rng(3)
-
-    def some(n, hazy, grown, scans):
-        names = [f"{scans}-{k:03}" for k in range(n)]
-        (tmp_path / scans).mkdir()
-        for name, rim in zip(names, hazy, strict=True):
-            halo = np.zeros((2, 3, 4, 5), np.uint8)
-            halo[1, 1, 2, 3] = 90 * rim
-            write_prepared(tmp_path / scans / f"{name}.npz", [{"halo": h} for h in halo])
-        inputs = torch.zeros(n, len(INPUTS))
-        inputs[:, INPUTS.index("held change of tumour_ml")] = torch.tensor(grown).float()
-        rims = rng.normal(100, 20, (n, 2, PROFILE))
-        rims[hazy, 1, 4] += 80
-        parts = (torch.zeros(n, 2, len(MEASURES)), torch.zeros(n, 2, EMBEDDED))
-        return names, SeenPair(inputs, *parts, torch.tensor(rims, dtype=torch.float32))
-
-    at = np.arange(80)
-    grown = np.where(at < 60, 0.5, 0.1)
-    names, seen = some(80, (at % 4 == 0) & (at < 60), grown, "prepared")
-    _, rare = some(40, np.ones(40, bool), np.full(40, 0.9), "rare")
-    asked = []
-    monkeypatch.setattr(train_module, "see_trial", lambda *a: asked.append(a[-1]) or rare)
-    table = pd.DataFrame(index=names)
-    found = train_module._learn_rims(tmp_path, table, seen, None, CPU, tmp_path, print)
-    assert asked == ["rare"]
-    chance = found(seen.rims).numpy()
-    assert chance[:60].mean() == pytest.approx(0.25, abs=0.002)  # as in the trial, not 55 of 100
-    assert chance[:60:4].mean() > chance[1:60:4].mean() + 0.4
-
-
 # --- A cohort of one's own ----------------------------------------------------------------------
 
 
@@ -386,13 +347,6 @@ def test_real_cohort_trains_the_second_network_alone(real_cohort, trained, monke
     for part in ("rescan", "unseen"):
         assert own.interval_parts[part] == card.interval_parts[part]
     assert own.interval_parts["calibration"] != card.interval_parts["calibration"]
-
-
-def test_real_cohort_inherits_how_rims_are_told(real_cohort, tmp_path):
-    """Of real patients nobody knows it in truth."""
-    before = write_weights(tmp_path / "before")
-    own = train_tiny(real_cohort, tmp_path / "own", perceiver_from=tmp_path / "before")
-    assert own.checksums[RIMS] == before.checksums[RIMS]
 
 
 def test_first_network_cannot_learn_without_outlines(real_cohort, tmp_path):
@@ -825,7 +779,6 @@ def seen_of(patients):
         patients.inputs,
         torch.rand(n, 2, len(MEASURES), generator=rng),
         torch.randn(n, 2, EMBEDDED, generator=rng),
-        torch.full((n, 2, PROFILE), torch.nan),
     )
 
 
@@ -979,7 +932,7 @@ def half_blind():
 def ensemble_of(foresight, card):
     card = replace(card, interval_parts=foresight.interval_parts, members=2,
                    calibration=foresight.calibration)  # fmt: skip
-    return Ensemble(card, Perceiver(), foresight.members, foresight.usual, Rims(), CPU)
+    return Ensemble(card, Perceiver(), foresight.members, foresight.usual, CPU)
 
 
 def test_nine_of_ten_unknown_patients_have_their_truth_in_the_interval(half_blind, trained):

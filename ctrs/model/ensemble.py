@@ -18,14 +18,11 @@ from torch import Tensor
 from ctrs.config import PrepareConfig
 from ctrs.errors import WeightsUnusable
 from ctrs.model.measure import (
-    HU_HIGH,
-    HU_LOW,
     INPUTS,
     LASTING,
     MEASURES,
     NEW_ML,
     describe_pair,
-    doubted,
     firm,
     followed,
     lasting,
@@ -34,10 +31,9 @@ from ctrs.model.measure import (
     new_tumours,
 )
 from ctrs.model.network import EDGES_MONTHS, Foreseer, Perceiver, place, survival
-from ctrs.model.rims import Rims, profile
 from ctrs.model.usual import Usual
-from ctrs.model.weights import FORESEERS, PERCEIVER, RIMS, USUAL, Card, check_files, read_card
-from ctrs.types import STRUCTURES, Array, Biomarker, Mask, PredictedCurve, Prediction, PreparedScan
+from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, Card, check_files, read_card
+from ctrs.types import STRUCTURES, Array, Biomarker, PredictedCurve, Prediction, PreparedScan
 
 logger = logging.getLogger(__name__)
 
@@ -77,15 +73,12 @@ class Places(NamedTuple):
         beside_baseline: In the follow-up, near tumour of the baseline; 0 to 1.
         known: In the follow-up, (1, 2, Z, Y, X), how likely the baseline shows each of
             `ctrs.model.measure.LASTING` near there.
-        rims: (1, 2, 34), how the density falls beyond the tumours' edges in both scans, see
-            `ctrs.model.rims.profile`.
     """
 
     new: Tensor
     beside_follow_up: Tensor
     beside_baseline: Tensor
     known: Tensor
-    rims: Tensor
 
 
 class SeenPair(NamedTuple):
@@ -94,15 +87,10 @@ class SeenPair(NamedTuple):
     inputs: Tensor  # (N, 26), see `ctrs.model.measure.INPUTS`
     measures: Tensor  # (N, 2, 15), baseline and follow-up
     embeddings: Tensor  # (N, 2, 128)
-    rims: Tensor  # (N, 2, 34), see `ctrs.model.rims`
 
     def of(self, rows: slice | Tensor) -> SeenPair:
         """Some of the pairs."""
-        return SeenPair(*(part[rows] for part in self))
-
-    def told(self, rims: Rims) -> Tensor:
-        """The inputs as the second network is told them: growth in doubt, where rims are hazy."""
-        return doubted(self.inputs, rims(self.rims))
+        return SeenPair(self.inputs[rows], self.measures[rows], self.embeddings[rows])
 
 
 class Ensemble:
@@ -114,7 +102,6 @@ class Ensemble:
         perceiver: Perceiver,
         foreseers: list[Foreseer],
         usual: Usual,
-        rims: Rims,
         device: torch.device,
     ) -> None:
         self.card = card
@@ -124,7 +111,6 @@ class Ensemble:
         place(perceiver, device)
         self.foreseers = [net.eval() for net in foreseers]
         self.usual = usual
-        self.rims = rims
         self._device = device
 
     @property
@@ -142,8 +128,8 @@ class Ensemble:
     @torch.inference_mode()
     def foresee(self, seen: SeenPair, interval_days: float) -> Prediction:
         """The second half alone, for one pair."""
-        days, inputs = torch.tensor([float(interval_days)]), seen.told(self.rims)
-        curves = torch.cat([self.calibrated(net(inputs, days)) for net in self.foreseers])
+        days = torch.tensor([float(interval_days)])
+        curves = torch.cat([self.calibrated(net(seen.inputs, days)) for net in self.foreseers])
         return Prediction(
             curve=self._curve(curves),
             members=tuple(float(s) for s in curves[:, TWELVE]),
@@ -175,8 +161,8 @@ class Ensemble:
         """Integrated gradients of the 12-month survival over what the first network saw.
 
         The path leads from "nothing anywhere" to the maps as they are, so that a voxel counts by
-        what is seen in it and by what the second network makes of it. Lung density and hazy rims
-        act on the score through thresholds and have no gradient to show.
+        what is seen in it and by what the second network makes of it. Lung density acts on the
+        score through thresholds and has no gradient to show.
 
         Returns:
             For each scan, shape of its ``image``: how much what is seen in each voxel raised
@@ -189,7 +175,7 @@ class Ensemble:
 
         def answer(before: Tensor, after: Tensor) -> Tensor:
             looks = (seen[0]._replace(maps=before), seen[1]._replace(maps=after))
-            inputs = look(*looks, places, baseline.voxel_ml).told(self.rims)
+            inputs = look(*looks, places, baseline.voxel_ml).inputs
             curves = torch.stack([self.calibrated(net(inputs, days)) for net in self.foreseers])
             return curves[:, :, TWELVE].mean(0)
 
@@ -259,15 +245,8 @@ def find_places(before: Perceived, after: Perceived) -> Places:
         new[candidate > 0] = 1
     known = [near_tumour(before.maps[0, at].numpy(), lungs[::-1]) for at in LASTING_AT]
     old = second * (1 - new)  # what is new has no place in the baseline to be looked for
-    rims = [_rim(scan, mask) for scan, mask in zip((before, after), lungs, strict=True)]
-    found = (new, near_tumour(old, lungs), near_tumour(first, lungs[::-1]), np.stack(known),
-             np.stack(rims))  # fmt: skip
+    found = (new, near_tumour(old, lungs), near_tumour(first, lungs[::-1]), np.stack(known))
     return Places(*(torch.from_numpy(where)[None] for where in found))
-
-
-def _rim(scan: Perceived, lungs: Mask) -> Array:
-    hu = np.asarray(scan.image[0, 0].numpy() * (HU_HIGH - HU_LOW) + HU_LOW, np.float32)
-    return profile(hu, scan.maps[0, TUMOUR].numpy(), lungs).astype(np.float32)
 
 
 def look(before: Perceived, after: Perceived, places: Places, voxel_ml: float) -> SeenPair:
@@ -287,7 +266,6 @@ def look(before: Perceived, after: Perceived, places: Places, voxel_ml: float) -
         describe_pair(first, second, new_ml, followed_ml, lasting_ml),
         torch.stack([first, second], dim=1),
         torch.stack([before.embedding, after.embedding], dim=1),
-        places.rims,
     )
 
 
@@ -337,11 +315,9 @@ def load_ensemble(folder: Path, device: str = "auto") -> Ensemble:
         foreseers = _foreseers(folder, card)
         usual = Usual()
         usual.load_state_dict(load_file(folder / USUAL))
-        rims = Rims()
-        rims.load_state_dict(load_file(folder / RIMS))
     except (RuntimeError, SafetensorError) as error:
         raise _foreign("other networks than this program has") from error
-    return Ensemble(card, perceiver, foreseers, usual, rims, choose_device(device))
+    return Ensemble(card, perceiver, foreseers, usual, choose_device(device))
 
 
 def _foreign(made_for: str) -> WeightsUnusable:

@@ -40,7 +40,7 @@ class Cases:
     """Pairs after the first network, with what became of the patients.
 
     Attributes:
-        inputs: (N, 26), as `ctrs.model.ensemble.SeenPair.told` gives them.
+        inputs: (N, 26), `ctrs.model.measure.INPUTS`.
         days: (N,) between the scans.
         months, event: (N,) from the follow-up scan.
         truth: (N, 9) true survival given the scans at `EDGES_MONTHS`; ``None`` among real
@@ -103,10 +103,7 @@ def train_foreseers(
     members = [_train_member(learnt, config, seed + 1 + k) for k in range(config.members)]
     calibration = fit_calibration(mean_curve(members, held), held)
     predicted = calibrate(mean_curve(members, cases), calibration)[:, TWELVE].double().numpy()
-    traits = [
-        torch.cat([getattr(pair, name) for pair in usual_pairs])
-        for name in ("measures", "embeddings")
-    ]
+    traits = [torch.cat(part) for part in list(zip(*usual_pairs, strict=True))[1:]]
     usual = Usual.of(*traits)
     distances = usual.distance(*traits)
     return Foresight(

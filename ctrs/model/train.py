@@ -41,8 +41,7 @@ from ctrs.model.perceive import (
     mixed,
     train_perceiver,
 )
-from ctrs.model.rims import Rims
-from ctrs.model.weights import FORESEERS, PERCEIVER, RIMS, USUAL, Card, checksum, write_card
+from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, Card, checksum, write_card
 from ctrs.trial.prepared import (
     PREPARED,
     RARE,
@@ -62,7 +61,6 @@ SAVE_EVERY = 50  # pairs that were seen
 # Of the first network's weights: it computes in these numbers anyway, so that nothing is lost.
 STORED = torch.bfloat16
 REAL_PAIRS = 100  # of real chests with painted tumours, among what is usual
-GROWN = 0.2  # log volume from which a tumour looks larger: by 22 %, more than repeated scans differ
 MIN_PATIENTS = 20  # a fifth of them is kept for the calibration
 
 NEEDED = ("patient", "months", "event", "interval_days", "split")
@@ -116,12 +114,10 @@ def train(
     checkpoints.mkdir(parents=True, exist_ok=True)
     on = choose_device(device)
     inherited: dict[str, float] = {}
-    rims = None
     real_chests = _backgrounds(backgrounds)
     if perceiver_from:
         other = load_ensemble(perceiver_from, device)
         perceiver, inherited = other.perceiver, other.card.interval_parts
-        rims = other.rims
     else:
         _require_outlines(trial, table)
         trained = train_perceiver(
@@ -136,15 +132,12 @@ def train(
         perceiver = _as_stored(trained)
     seen = see_trial(trial, table, perceiver, on, checkpoints / "seen.npz", progress)
     _draw_volumes(table, seen, checkpoints / "seen.png")
-    if load_prepared(trial, str(table.index[0]), "halo"):
-        rims = _learn_rims(trial, table, seen, perceiver, on, checkpoints, progress)
-    rims = rims or Rims()
-    cases = as_cases(table, seen.told(rims))
-    rescans = _rescans(trial, table, cases, perceiver, rims, on, checkpoints, progress)
+    cases = as_cases(table, seen.inputs)
+    rescans = _rescans(trial, table, cases, perceiver, on, checkpoints, progress)
     usual = [seen, *_see_real_chests(real_chests, perceiver, on, config.seed)]
     foresight = train_foreseers(cases, usual, rescans, config.foresee, config.seed, inherited)
     _draw_survival(cases, foresight, checkpoints / "foresee.png")
-    return _write(out, perceiver, rims, foresight, table, command, config.seed)
+    return _write(out, perceiver, foresight, table, command, config.seed)
 
 
 def _gather(
@@ -207,42 +200,11 @@ def _see_real_chests(
             yield see_pair(perceived(chosen), perceived(chosen), VOXEL_ML)
 
 
-def _learn_rims(
-    trial: Path,
-    table: pd.DataFrame,
-    seen: SeenPair,
-    perceiver: Perceiver,
-    device: torch.device,
-    checkpoints: Path,
-    progress: Progress,
-) -> Rims:
-    """From the pairs with grown tumours, of the trial and of those with rare findings."""
-    rare = pd.DataFrame(index=scanned(trial, RARE))
-    pairs, hazy = [seen], [_hazy(trial, list(table.index), PREPARED)]
-    if len(rare):
-        kept = checkpoints / "seen_rare.npz"
-        pairs.append(see_trial(trial, rare, perceiver, device, kept, progress, RARE))
-        hazy.append(_hazy(trial, list(rare.index), RARE))
-    at = INPUTS.index("held change of tumour_ml")
-    grown = torch.cat([pair.inputs[:, at] for pair in pairs]) > GROWN
-    own = torch.arange(len(grown)) < len(table)
-    profiles = torch.cat([pair.rims for pair in pairs])
-    return Rims.of(profiles[grown], torch.cat(hazy)[grown], own[grown])
-
-
-def _hazy(trial: Path, patients: Sequence[str], scans: str) -> Tensor:
-    """Whether the follow-ups have hazy rims, in truth: (N,)."""
-    return torch.tensor(
-        [bool(load_prepared(trial, p, "halo", scans=scans)["halo"][1].any()) for p in patients]
-    )
-
-
 def _rescans(
     trial: Path,
     table: pd.DataFrame,
     cases: Cases,
     perceiver: Perceiver,
-    rims: Rims,
     device: torch.device,
     checkpoints: Path,
     progress: Progress,
@@ -254,8 +216,7 @@ def _rescans(
     again = see_trial(
         trial, table[twice], perceiver, device, checkpoints / "seen_again.npz", progress, RESCANS
     )
-    once = cases[torch.from_numpy(np.flatnonzero(twice))]
-    return once, as_cases(table[twice], again.told(rims))
+    return cases[torch.from_numpy(np.flatnonzero(twice))], as_cases(table[twice], again.inputs)
 
 
 def read_trial(trial: Path) -> pd.DataFrame:
@@ -374,7 +335,6 @@ def _draw_survival(cases: Cases, foresight: Foresight, file: Path) -> None:
 def _write(
     out: Path,
     perceiver: Perceiver,
-    rims: Rims,
     foresight: Foresight,
     table: pd.DataFrame,
     command: str,
@@ -387,7 +347,6 @@ def _write(
         PERCEIVER: {name: t.to(STORED) for name, t in _state(perceiver)},
         FORESEERS: members,
         USUAL: dict(_state(foresight.usual)),
-        RIMS: dict(_state(rims)),
     }
     for name, content in tensors.items():
         save_file(content, out / name)

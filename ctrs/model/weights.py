@@ -3,8 +3,7 @@
 ``card.json`` says what the weights are, how they were made and how well they do; it also holds
 everything small that changes a result (cut-off, calibration, interval), so that a person can read
 it. ``perceiver.safetensors`` and ``foreseers.safetensors`` hold the networks, and
-``usual.safetensors`` what the training scans look like, ``rims.safetensors`` how hazy rims are
-told; the card has their checksums.
+``usual.safetensors`` what the training scans look like; the card has their checksums.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from ctrs.errors import WeightsUnusable
 
 CARD = "card.json"
 PERCEIVER, FORESEERS = "perceiver.safetensors", "foreseers.safetensors"
-USUAL, RIMS = "usual.safetensors", "rims.safetensors"
+USUAL = "usual.safetensors"
 REPORT = "report.md"  # what was measured, in words
-FORMAT = 3  # of the card; another format needs another program
+FORMAT = 2  # of the card; another format needs another program
 
 
 @dataclass(frozen=True, kw_only=True)

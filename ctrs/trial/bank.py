@@ -111,9 +111,7 @@ def rare_patients(seed: int, *, collapse: bool) -> Iterator[TrialPatient]:
     """Patients with pseudoprogression or a blocked bronchus, without end; in no trial.
 
     Halos and airless lung look too much like tumour to be learnt from the fifth of patients that
-    have one of them. Who has halos comes a second time without them, under the same name with an N:
-    the same tumours have grown indeed. All are scanned at sites of the discovery cohort: the others
-    stay unseen.
+    have one of them. All are scanned at sites of the discovery cohort: the others stay unseen.
 
     Args:
         collapse: Those with a blocked bronchus, too. Real chests do not show it.
@@ -123,18 +121,6 @@ def rare_patients(seed: int, *, collapse: bool) -> Iterator[TrialPatient]:
         blocked = collapse and any(any(lesion.collapse) for lesion in patient.lesions)
         if patient.person.split == "train" and (patient.disease.pseudoprogression or blocked):
             yield patient
-            if patient.disease.pseudoprogression:
-                yield _without_halos(patient)
-
-
-def _without_halos(patient: TrialPatient) -> TrialPatient:
-    lesions = tuple(replace(lesion, halo=0.0) for lesion in patient.lesions)
-    clinic = replace(patient.patient, patient=f"{patient.patient.patient}N")
-    return replace(
-        patient,
-        person=replace(patient.person, clinic=clinic),
-        disease=replace(patient.disease, lesions=lesions, pseudoprogression=False),
-    )
 
 
 def _made_from(backgrounds: Path | None) -> dict[str, Any]:
