@@ -134,12 +134,12 @@ def words(page):
 
 
 def test_targets_and_nodes_are_marked_and_their_sums_become_the_reading(page, store):
-    page.multiselect(key="targets").set_value(["L1"]).run()
+    page.multiselect(key="target_of_k1").set_value(["L1"]).run()
     assert "30.0 → 18.0 mm" in words(page)
     assert "PR, partial response" in words(page)  # -40 %
-    page.multiselect(key="targets").set_value(["L1", "N1"]).run()
+    page.multiselect(key="target_of_k1").set_value(["L1", "N1"]).run()
     assert "60.0 → 36.0 mm" in words(page)
-    page.multiselect(key="nodes").set_value(["N1"]).run()
+    page.multiselect(key="node_of_k1").set_value(["N1"]).run()
     assert "42.0 → 28.0 mm" in words(page)  # the node by its short axis, 12 and 10 mm
     assert page.table[0].value.loc["N1", "Change"] == "−17\u00a0%"
     marked = {(one.key, one.target, one.node) for one in store.measurements("P-ANNA", "k1")}
@@ -152,13 +152,13 @@ def test_targets_and_nodes_are_marked_and_their_sums_become_the_reading(page, st
 
 
 def test_what_was_marked_is_marked_again_when_the_page_is_opened_and_can_be_taken_back(page, store):
-    page.multiselect(key="targets").set_value(["L1", "M1"]).run()
+    page.multiselect(key="target_of_k1").set_value(["L1", "M1"]).run()
     assert "not measured in both scans" in words(page)
     lines = len(store.audit_trail(99))
-    page.multiselect(key="targets").set_value(["L1"]).run()
+    page.multiselect(key="target_of_k1").set_value(["L1"]).run()
     assert len(store.audit_trail(99)) == lines + 1  # only M1 was written anew
     other = AppTest.from_function(page_of, args=(SimpleNamespace(pair=PAIR, response=None),)).run()
-    assert other.multiselect(key="targets").value == ["L1"]
+    assert other.multiselect(key="target_of_k1").value == ["L1"]
     other.button(key="use_sums").click().run()
     kept = store.response("k1")
     assert (kept.recist, kept.new_lesions) == (Recist.PR, 0)
@@ -167,21 +167,22 @@ def test_what_was_marked_is_marked_again_when_the_page_is_opened_and_can_be_take
 
 def test_a_target_that_is_gone_counts_nothing_and_can_be_drawn_after_all(page, store):
     """Of 30 and 12 mm the first is gone, the node has 10: 42 to 10 mm, -76 %, and still disease."""
-    page.multiselect(key="targets").set_value(["L1", "N1"]).run()
-    page.multiselect(key="nodes").set_value(["N1"]).run()
-    assert not [one for one in page.multiselect if one.key == "gone"]  # all have a line
+    page.multiselect(key="target_of_k1").set_value(["L1", "N1"]).run()
+    page.multiselect(key="node_of_k1").set_value(["N1"]).run()
+    assert not [one for one in page.multiselect if one.key == "gone_of_k1"]  # all have a line
     forget_measurement(PAIR, "b")
     page.run()
     assert "has to be marked as gone" in words(page)
-    assert page.multiselect(key="gone").options == ["L1"]
-    page.multiselect(key="gone").set_value(["L1"]).run()
+    assert page.multiselect(key="gone_of_k1").options == ["L1"]
+    page.multiselect(key="gone_of_k1").set_value(["L1"]).run()
     assert "42.0 → 10.0 mm" in words(page)
+    assert store.audit_trail(1)["detail"].iloc[0].startswith("L1, scan 2, gone, by ")
     assert "PR, partial response" in words(page)
     row = page.table[0].value.loc["L1"]
     assert row.tolist()[:3] == ["30.0 mm", "gone, 0 mm", "−100\u00a0%"]
-    page.multiselect(key="gone").set_value([]).run()
+    page.multiselect(key="gone_of_k1").set_value([]).run()
     assert "has to be marked as gone" in words(page)
-    page.multiselect(key="gone").set_value(["L1"]).run()
+    page.multiselect(key="gone_of_k1").set_value(["L1"]).run()
     keep_measurements(PAIR, [SENT | {"lines": [[[0, 0, 0], [0, 6, 0]]]}])
     page.run()
     assert "42.0 → 16.0 mm" in words(page)  # it is a target still, and has one line
@@ -195,9 +196,9 @@ def test_with_all_targets_gone_and_nodes_below_ten_the_response_is_complete(page
     thin = ((0.0, 0.0, 0.0), (18.0, 0.0, 0.0)), ((9.0, 0.0, 0.0), (9.0, 8.0, 0.0))
     store.save_measurement("P-ANNA", "k1", Measurement("d", "N1", 1, "axial", thin))
     forget_measurement(PAIR, "b")
-    page.multiselect(key="targets").set_value(["L1", "N1"]).run()
-    page.multiselect(key="nodes").set_value(["N1"]).run()
-    page.multiselect(key="gone").set_value(["L1"]).run()
+    page.multiselect(key="target_of_k1").set_value(["L1", "N1"]).run()
+    page.multiselect(key="node_of_k1").set_value(["N1"]).run()
+    page.multiselect(key="gone_of_k1").set_value(["L1"]).run()
     assert "42.0 → 8.0 mm" in words(page)
     assert "CR, complete response" in words(page)
     page.button(key="use_sums").click().run()
@@ -209,9 +210,56 @@ def test_with_all_targets_gone_and_nodes_below_ten_the_response_is_complete(page
     assert store.response("k1") == Response(Recist.CR, 42.0, 8.0, 0, -0.25)
 
 
+def test_what_is_gone_can_be_taken_back_when_its_baseline_was_deleted(page, store):
+    forget_measurement(PAIR, "b")
+    page.run()
+    page.multiselect(key="gone_of_k1").set_value(["L1"]).run()
+    store.save_measurement("P-ANNA", "k1", Measurement("z", "Z1", 0, "axial", (ALONG,)))
+    forget_measurement(PAIR, "a")
+    page.run()
+    assert not page.exception
+    assert page.multiselect(key="gone_of_k1").options == ["L1", "Z1"]
+    assert page.table[0].value.loc["L1"].tolist()[:3] == ["not measured", "gone, 0 mm", "–"]
+    page.multiselect(key="gone_of_k1").set_value([]).run()
+    assert "L1" not in [one.lesion for one in store.measurements("P-ANNA", "k1")]
+
+
+def page_of_a_chosen_pair():
+    from types import SimpleNamespace
+
+    import streamlit as st
+
+    from ctrs.store import StoredPair
+    from ctrs.ui import resources
+    from ctrs.ui.measured import show_measured
+
+    pair = StoredPair(st.selectbox("Pair", ["k1", "k2"], key="pair"), "P-ANNA", "b", "f", 84)
+    measured = resources.store().measurements("P-ANNA", pair.pair_key)
+    show_measured(SimpleNamespace(pair=pair, response=None), measured)
+
+
+def test_what_was_chosen_for_one_pair_is_not_for_the_next(page, store):
+    """Both have an L1; a target and gone in the first only."""
+    store.save_pair("k2", "P-ANNA", "b2", "f2", 90, ())
+    for key, lesion in (("k", "L1"), ("l", "N1")):
+        store.save_measurement("P-ANNA", "k2", Measurement(key, lesion, 0, "axial", (ALONG,)))
+    forget_measurement(PAIR, "b")
+    both = AppTest.from_function(page_of_a_chosen_pair).run()
+    both.multiselect(key="target_of_k1").set_value(["L1"]).run()
+    both.multiselect(key="gone_of_k1").set_value(["L1"]).run()
+    both.selectbox(key="pair").set_value("k2").run()
+    assert not both.exception
+    assert both.multiselect(key="target_of_k2").value == []
+    assert both.multiselect(key="gone_of_k2").value == []
+    both.multiselect(key="gone_of_k2").set_value(["N1"]).run()
+    kept = store.measurements("P-ANNA", "k2")
+    assert [one.lesion for one in kept if one.gone] == ["N1"]
+    assert not any(one.target for one in kept)
+
+
 def test_a_target_measured_at_the_second_scan_later_is_one_there_too(page, store):
     forget_measurement(PAIR, "b")
-    page.multiselect(key="targets").set_value(["L1"]).run()
+    page.multiselect(key="target_of_k1").set_value(["L1"]).run()
     keep_measurements(PAIR, [SENT])
     page.run()
     assert "30.0 → 5.0 mm" in words(page)

@@ -248,7 +248,8 @@ class Store:
         with self._transaction() as cursor:
             cursor.execute(queries.FORGET_SAME_LESION, same)
             replace(cursor, "measurements", [row])
-            note(cursor, "measure", patient, f"{drawn.lesion}, scan {drawn.visit + 1}, by {by}")
+            what = f"{drawn.lesion}, scan {drawn.visit + 1}{', gone' if drawn.gone else ''}"
+            note(cursor, "measure", patient, f"{what}, by {by}")
 
     def measurements(self, patient: str, pair_key: str) -> list[Measurement]:
         """What was measured on this pair, by lesion and scan."""

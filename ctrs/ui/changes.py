@@ -73,12 +73,12 @@ def _change(name: str, fact: Biomarker) -> str:
 
 def _new(scene: Scene, fact: Biomarker | None) -> Change | None:
     """Candidates: a person has to look whether they are there, new, and tumour."""
-    new = [lesion.follow_up for lesion in scene.lesions if lesion.baseline is None]
-    outlined = [lesion for lesion in new if lesion is not None]
+    new = [lesion for lesion in scene.lesions if lesion.baseline is None]
+    outlined = [lesion.follow_up for lesion in new if lesion.follow_up]
     if fact is None or (fact.follow_up <= 0 and not outlined):
         return None
     at = outlined[0].at_mm if outlined else None
-    names = ", ".join(lesion.name for lesion in scene.lesions if lesion.baseline is None)
+    names = ", ".join(lesion.name for lesion in new)
     if fact.follow_up <= 0:
         ml = _amount(sum(lesion.ml for lesion in outlined), fact.unit)
         return Change(ONLY_NOW, "–", ml, f"{names}: {NOT_NEW}", 1, at)

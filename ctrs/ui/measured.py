@@ -104,33 +104,39 @@ def show_measured(file: PatientFile, measured: Sequence[Measurement]) -> None:
         names,
         [name for name in names if any(m.target for m in measured if m.lesion == name)],
         max_selections=MAX_TARGETS,
-        key="targets",
+        key=_key(file.pair, "target"),
         on_change=_mark,
-        args=(file.pair, "targets", "target"),
+        args=(file.pair, "target"),
     )
     right.multiselect(
         "Lymph nodes (count by their short axis)",
         names,
         [name for name in names if any(m.node for m in measured if m.lesion == name)],
-        key="nodes",
+        key=_key(file.pair, "node"),
         on_change=_mark,
-        args=(file.pair, "nodes", "node"),
+        args=(file.pair, "node"),
     )
     _ask_what_is_gone(file.pair, measured)
     _offer_sums(file, file.pair, measured)
 
 
+def _key(pair: StoredPair, what: str) -> str:
+    """Of a widget; what was chosen for one pair says nothing about the next."""
+    return f"{what}_of_{pair.pair_key}"
+
+
 def _ask_what_is_gone(pair: StoredPair, measured: Sequence[Measurement]) -> None:
     """Lesions of the baseline without a line at the follow-up: a person says that they are gone."""
     drawn_again = {one.lesion for one in measured if one.visit == 1 and not one.gone}
-    names = sorted({one.lesion for one in measured if one.visit == 0} - drawn_again)
+    # What was said to be gone can be taken back, though its baseline was deleted meanwhile.
+    names = {one.lesion for one in measured if one.visit == 0 or one.gone} - drawn_again
     if not names:
         return
     st.multiselect(
         "Gone at the follow-up (count as 0 mm)",
-        names,
+        sorted(names),
         sorted({one.lesion for one in measured if one.gone}),
-        key="gone",
+        key=_key(pair, "gone"),
         on_change=_mark_gone,
         args=(pair,),
         help="What is still there but too small to measure counts as 5 mm: draw it that long.",
@@ -138,7 +144,7 @@ def _ask_what_is_gone(pair: StoredPair, measured: Sequence[Measurement]) -> None
 
 
 def _mark_gone(pair: StoredPair) -> None:
-    chosen = set(st.session_state["gone"])
+    chosen = set(st.session_state[_key(pair, "gone")])
     store = resources.store()
     known = store.measurements(pair.patient, pair.pair_key)
     for one in known:
@@ -172,8 +178,8 @@ def _words(drawn: Measurement | None) -> str:
     return f"{drawn.long_mm:.1f}{short} mm"
 
 
-def _mark(pair: StoredPair, widget: str, trait: str) -> None:
-    chosen = st.session_state[widget]
+def _mark(pair: StoredPair, trait: str) -> None:
+    chosen = st.session_state[_key(pair, trait)]
     store = resources.store()
     for one in store.measurements(pair.patient, pair.pair_key):
         wanted = one.lesion in chosen

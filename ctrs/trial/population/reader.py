@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctrs.measurement import MAX_TARGETS, NORMAL_NODE_MM
 from ctrs.response import recist_class
 from ctrs.trial.disease.lesions import Lesion
 from ctrs.types import Recist, Response
@@ -22,9 +23,9 @@ from ctrs.types import Recist, Response
 DIAMETER_ERROR = 0.050
 VOLUME_ERROR = 0.046
 
-MEASURABLE_MM, MEASURABLE_NODE_MM, NORMAL_NODE_MM = 10.0, 15.0, 10.0
+MEASURABLE_MM, MEASURABLE_NODE_MM = 10.0, 15.0
 TOO_SMALL_MM = 5.0  # RECIST 1.1: seen, but too small to measure, counts as 5 mm
-MAX_TARGETS, MAX_TARGETS_AN_ORGAN = 5, 2
+MAX_TARGETS_AN_ORGAN = 2
 UNEQUIVOCAL_GROWTH = 1.73  # of non-target volume, by the FAQ of the EORTC
 MISSED_BELOW_MM = 6.0  # a new lesion smaller than this is not called new
 MISSED_SHARE = 0.15  # of the others, overlooked or called equivocal
