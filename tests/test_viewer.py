@@ -244,6 +244,11 @@ def test_two_diameters_are_drawn_with_the_mouse_and_become_targets(page):
     expect(rows).to_have_count(1)  # the same lesion in both scans
     choose(page, "Targets", rows.locator("th").inner_text())
     expect(page.get_by_text("Sum of the targets")).to_be_visible(timeout=20_000)
+    page.keyboard.press("Escape")  # the open list hides the rest
+    reading = page.get_by_text("RECIST:")
+    expect(reading).to_contain_text("not evaluated")
+    page.get_by_role("button", name="Use these sums").click()
+    expect(reading).to_contain_text(re.compile(r"\d+ → \d+ mm"), timeout=20_000)  # far above it
 
 
 def test_the_images_are_fetched_once_and_only_from_here(page, seen):

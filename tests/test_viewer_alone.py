@@ -620,7 +620,7 @@ def test_keys_go_from_lesion_to_lesion_each_scan_to_its_own(seen):
     seen.press("n p")  # round, and back
     np.testing.assert_allclose(seen.places()[0], LESIONS[2]["at"][0])
     words = seen.page.locator(".lesions button").all_inner_texts()
-    assert words[:2] == ["L1: 4.2 ml → 3.1 ml", "L2: not seen → 0.8 ml · new? (candidate)"]
+    assert words[:2] == ["L1: 4.2 ml → 3.1 ml", "L2: not seen → 0.8 ml · at follow-up only"]
     pressed = seen.page.locator(".lesions [aria-pressed=true]").all_inner_texts()
     assert pressed == ["L3: 1.4 ml → not seen · no longer seen"]
 

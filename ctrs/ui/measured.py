@@ -204,12 +204,9 @@ def _offer_sums(file: PatientFile, pair: StoredPair, measured: Sequence[Measurem
         f"Sum of the targets: **{sums[0]:.1f} → {sums[1]:.1f} mm**, by the targets alone"
         f" **{messages.RECIST[recist]}**"
     )
-    st.button(
-        "Use these sums as the conventional reading",
-        key="use_sums",
-        on_click=_use,
-        args=(file, pair, sums, nothing_left),
-    )
+    if st.button("Use these sums as the conventional reading", key="use_sums"):
+        _use(file, pair, sums, nothing_left)
+        st.rerun()  # the reading stands further up, beyond what runs again by itself
 
 
 def _use(

@@ -7,7 +7,7 @@ const volume = (ml) => (ml === null ? "not seen" : `${ml.toFixed(1)} ml`);
 
 /** @param {import("./nouns.js").Lesion} lesion */
 export function wordsOf({ name, ml }) {
-  const kind = ml[0] === null ? " · new? (candidate)" : ml[1] === null ? " · no longer seen" : "";
+  const kind = ml[0] === null ? " · at follow-up only" : ml[1] === null ? " · no longer seen" : "";
   return `${name}: ${volume(ml[0])} → ${volume(ml[1])}${kind}`;
 }
 
