@@ -37,10 +37,10 @@ def prepare(
         round((at + s) / mm) for at, s, mm in zip(first, start, config.spacing_mm, strict=True)
     ]
     corner = _corner(lungs, config.shape, begins)
-    image = _cut(coarse, corner, config.shape, AIR_HU)
+    image = cut_box(coarse, corner, config.shape, AIR_HU)
     prepared = PreparedScan(
         image=window(image, config.window_hu),
-        lungs=_cut(lungs, corner, config.shape, False),
+        lungs=cut_box(lungs, corner, config.shape, False),
         origin=tuple(s + c * mm for s, c, mm in zip(start, corner, config.spacing_mm, strict=True)),  # type: ignore[arg-type]
         spacing=config.spacing_mm,
     )
@@ -60,7 +60,7 @@ def onto_model_grid(values: Array, spacing: Triple, prepared: PreparedScan) -> A
         for o, s, mm in zip(prepared.origin, start, prepared.spacing, strict=True)
     )
     z_n, y_n, x_n = prepared.image.shape
-    return _cut(coarse, (z, y, x), (z_n, y_n, x_n), 0.0)
+    return cut_box(coarse, (z, y, x), (z_n, y_n, x_n), 0.0)
 
 
 def onto_scan_grid(values: Array, prepared: PreparedScan, volume: Volume) -> Array:
@@ -183,7 +183,7 @@ def _corner(
     return z, y, x
 
 
-def _cut(
+def cut_box(
     array: npt.NDArray[Any],
     corner: tuple[int, int, int],
     shape: tuple[int, int, int],

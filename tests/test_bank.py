@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from ctrs.errors import InputRejected
+from ctrs.liver import LIVER_BOX, liver_corner
+from ctrs.prepare import cut_box
 from ctrs.trial import bank
-from ctrs.trial.bank import RARE_STREAM, rare_patients, simulate_trial
+from ctrs.trial.bank import RARE_STREAM, liver_patients, rare_patients, simulate_trial
 from ctrs.trial.population.patients import simulate_patient, simulate_patients
-from ctrs.trial.prepared import RARE, RESCANS, load_prepared, read_patients, scanned
+from ctrs.trial.prepared import LIVERS, RARE, RESCANS, load_prepared, read_patients, scanned
 from ctrs.types import STRUCTURES
 
 
@@ -86,7 +88,9 @@ def test_nobody_but_training_patients_is_scanned_again(tmp_path, monkeypatch):
     table = simulate_trial(tmp_path, 12, 8, rescans=4)
     train = list(table["patient"][table["split"] == "train"])
     assert train[:4] != list(table["patient"][:4])
-    assert asked == {"prepared": list(table["patient"]), RESCANS: train[:4], RARE: []}
+    assert asked == {
+        "prepared": list(table["patient"]), RESCANS: train[:4], RARE: [], LIVERS: []
+    }  # fmt: skip
 
 
 def test_rare_patients_are_others_than_the_trials_and_all_have_something_rare(
@@ -114,6 +118,45 @@ def test_rare_patients_are_others_than_the_trials_and_all_have_something_rare(
     first = [p.seed for p in asked[RARE]]
     simulate_trial(tmp_path, 30, 8, rare=50)
     assert [p.seed for p in asked[RARE]][:40] == first
+
+
+def test_livers_are_of_other_patients_and_half_of_them_hold_tumours():
+    patients = list(islice(liver_patients(8), 120))
+    ill = [any(lesion.kind == "liver" for lesion in p.lesions) for p in patients]
+    assert 0.3 < np.mean(ill) < 0.7
+    assert {p.person.split for p in patients} == {"train"}
+    others = {
+        p.seed for p in [*simulate_patients(400, 8), *islice(rare_patients(8, collapse=True), 40)]
+    }
+    assert not {p.seed for p in patients} & others
+
+
+def test_livers_are_boxes_that_lie_as_in_a_whole_scan(tmp_path):
+    patient = next(p for p in liver_patients(8) if 5 < _liver_ml(p)[1] < 50)
+    rendered = bank._liver_arrays(0, patient, 1)
+    assert {k: v.shape for k, v in rendered.items()} == dict.fromkeys(
+        ("image", "liver_tumour"), LIVER_BOX
+    )
+    whole = bank._arrays(None, 0, patient, 1)
+    corner = liver_corner(whole["lungs"] > 0)
+    cut = {name: cut_box(whole[name], corner, LIVER_BOX, 0) for name in rendered}
+    ml = [arrays["liver_tumour"].sum() / 255 * 0.027 for arrays in (rendered, cut)]
+    assert ml == pytest.approx([_liver_ml(patient)[1]] * 2, rel=0.1)
+    # The noise is another, and the lungs' base may be found a few voxels away.
+    middles = [np.argwhere(a["liver_tumour"] > 100).mean(axis=0) for a in (rendered, cut)]
+    assert np.abs(middles[0] - middles[1]).max() < 5
+
+
+def test_livers_are_rendered_beside_the_trial(tmp_path):
+    simulate_trial(tmp_path, 1, 8, livers=1)
+    (name,) = scanned(tmp_path, LIVERS)
+    assert name.startswith("LIVER-")
+    assert set(load_prepared(tmp_path, name, scans=LIVERS)) == {"image", "liver_tumour"}
+
+
+def _liver_ml(patient):
+    found = [lesion for lesion in patient.lesions if lesion.kind == "liver"]
+    return [sum(lesion.volume_ml(visit) for lesion in found) for visit in (0, 1)]
 
 
 def test_no_rare_patient_is_the_trials_own_of_that_number(monkeypatch):

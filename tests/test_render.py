@@ -67,6 +67,20 @@ for patient in simulate_patients(40, 8)[::13]:
     assert len(there.splitlines()) == 12
 
 
+def test_part_of_the_body_is_what_lies_between_two_heights(patient):
+    whole, part = (render_visit(patient, 1, 3.0, heights=h) for h in (None, (-30.0, 60.0)))
+    step, first = part.volume.spacing[0], part.volume.origin[2]
+    assert -30 <= first < -30 + step
+    assert 60 - step < first + (len(part.tumour) - 1) * step <= 60
+    start = round((first - whole.volume.origin[2]) / step)
+    poured = ("effusion", "atelectasis")
+    for name, share in part.structures.items():
+        if name in poured:
+            continue
+        same = whole.structures[name][start : start + len(share)]
+        assert np.abs(share - same).mean() < 1e-3 + 0.1 * same.mean(), name
+
+
 def test_visits_differ(scans):
     assert scans[0].volume.sha256 != scans[1].volume.sha256
 

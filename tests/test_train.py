@@ -50,10 +50,11 @@ from ctrs.model.perceive import (
     gather,
     mixed,
 )
+from ctrs.model.read_liver import ReadLiverConfig
 from ctrs.model.train import as_cases, predict_trial, read_trial, see_trial
 from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, checksum, read_card
 from ctrs.trial.population.patients import SHOWN_AT
-from ctrs.trial.prepared import PREPARED, RESCANS, load_prepared, write_prepared
+from ctrs.trial.prepared import LIVERS, PREPARED, RESCANS, load_prepared, write_prepared
 from ctrs.trial.real import painted as painted_module
 from ctrs.trial.real.backgrounds import Background
 from ctrs.trial.real.painted import paint_scans
@@ -192,19 +193,25 @@ def test_checkpoint_of_other_steps_or_of_an_older_network_is_refused(trial, tmp_
 def test_numbers_that_are_none_stop_the_training_before_they_are_kept(
     trial, tmp_path, monkeypatch, broken
 ):
-    step, taken = perceive_module._step, []
+    loss, taken = perceive_module._loss, []
 
     def breaks(*arguments):
-        taken.append(step(*arguments))
+        taken.append(loss(*arguments))
         if len(taken) == 2:
-            taken[-1][broken] = torch.inf
+            # A loss without end; or one that is a number, and whose slope is none.
+            taken[-1] = taken[-1] * torch.inf if broken == 0 else taken[-1] + _steep(taken[-1])
         return taken[-1]
 
-    monkeypatch.setattr(perceive_module, "_step", breaks)
+    monkeypatch.setattr(perceive_module, "_loss", breaks)
     with pytest.raises(FloatingPointError):
         first_network(trial, tmp_path / "first")
     kept = torch.load(tmp_path / "first" / "perceive.pt", weights_only=True)
     assert len(kept["losses"]) == 1
+
+
+def _steep(loss):
+    """0, with a slope without end."""
+    return torch.sqrt(loss - loss.detach())
 
 
 def power_cut():
@@ -237,6 +244,36 @@ def test_training_may_continue_from_weights(trial, trained, tmp_path, monkeypatc
         train_tiny(trial, tmp_path, config, continue_from=out).checksums[PERCEIVER]
         == (card.checksums[PERCEIVER])
     )
+
+
+def test_liver_is_learnt_where_the_trial_has_livers_and_kept_where_not(trial, trained, tmp_path):
+    out, others = trained[1], tmp_path / "trial"
+    shutil.copytree(trial, others)
+    (others / LIVERS).mkdir()
+    rng = np.random.default_rng(4)
+    ball = np.zeros((32, 40, 40), np.uint8)
+    ball[12:20, 14:24, 14:24] = 255
+    visits = [{"image": rng.integers(180, 200, ball.shape).astype(np.uint8), "liver_tumour": ball}]
+    write_prepared(others / LIVERS / "LIVER-0001.npz", visits)
+    config = replace(TINY, read_liver=ReadLiverConfig(steps=10, batch=1))
+    train_tiny(others, tmp_path / "learnt", config, perceiver_from=out)
+    train_tiny(trial, tmp_path / "kept", config, perceiver_from=out)
+    before, learnt, kept = (
+        load_file(folder / PERCEIVER) for folder in (out, tmp_path / "learnt", tmp_path / "kept")
+    )
+    assert set(kept) == set(before)  # nobody taught it to read livers
+    read = {name for name in learnt if name.startswith("liver.")}
+    assert set(learnt) - read == set(before)
+    assert all(torch.equal(before[name], learnt[name]) for name in before)
+    loaded = load_ensemble(tmp_path / "learnt", "cpu").perceiver
+    checkpoint = torch.load(tmp_path / "learnt/checkpoints/read_liver.pt", weights_only=True)
+    assert {f"liver.{name}" for name in checkpoint["net"]} == read
+    stored = checkpoint["net"]["out.weight"].to(torch.bfloat16)
+    assert torch.equal(loaded.liver.out.weight.bfloat16(), stored)
+    # Once learnt it is passed on.
+    train_tiny(trial, tmp_path / "passed", config, perceiver_from=tmp_path / "learnt")
+    passed = load_file(tmp_path / "passed" / PERCEIVER)
+    assert all(torch.equal(learnt[name], passed[name]) for name in learnt)
 
 
 def test_finished_training_starts_no_step_again(trial, trained, monkeypatch, tmp_path):

@@ -42,6 +42,9 @@ def add(commands: Any) -> None:
     simulate.add_argument(
         "--rare", type=none_or_some, default=0, metavar="N", help="more scans with rare findings"
     )
+    simulate.add_argument(
+        "--livers", type=none_or_some, default=0, metavar="N", help="livers alone, of more patients"
+    )
     told = command(trial, "describe", _describe, "a trial in figures, beside real patients")
     told.add_argument("folder", type=Path)
     fit = command(trial, "fit", _fit, "fit growth, decay and hazard to the real tables")
@@ -71,6 +74,7 @@ def _simulate(options: argparse.Namespace) -> int:
         backgrounds=options.backgrounds,
         rescans=options.rescans,
         rare=options.rare,
+        livers=options.livers,
         progress=lambda done, total: say(f"{done}/{total}") if done % 50 == 0 else None,
     )
     show(options, {"n": len(table)}, f"{len(table)} simulated patients in {options.out}")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ctrs.config import PrepareConfig
 from ctrs.errors import WeightsUnusable
+from ctrs.liver import LIVER_BOX, liver_corner
 from ctrs.model.measure import (
     INPUTS,
     LASTING,
@@ -30,7 +31,17 @@ from ctrs.model.measure import (
     near_tumour,
     new_tumours,
 )
-from ctrs.model.network import EDGES_MONTHS, Foreseer, Perceiver, place, survival
+from ctrs.model.network import (
+    EDGES_MONTHS,
+    Corner,
+    Foreseer,
+    LiverReader,
+    Perceiver,
+    cut,
+    place,
+    survival,
+    with_liver,
+)
 from ctrs.model.usual import Usual
 from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, Card, check_files, read_card
 from ctrs.types import STRUCTURES, Array, Biomarker, PredictedCurve, Prediction, PreparedScan
@@ -227,7 +238,16 @@ def perceive(perceiver: Perceiver, image: Tensor, lungs: Tensor, device: torch.d
     # bfloat16 is fast on every GPU we run on and on recent CPUs.
     with torch.autocast(device.type, torch.bfloat16):
         seen = perceiver(on_device)
-    return Perceived(image, lungs, seen.probabilities().cpu(), seen.embedding.float().cpu())
+        maps = seen.probabilities()
+        if perceiver.liver is not None:
+            corner = liver_corner(lungs[0, 0].numpy() > 0)
+            maps = _read_liver(perceiver.liver, on_device, maps, corner) if corner else maps
+    return Perceived(image, lungs, maps.cpu(), seen.embedding.float().cpu())
+
+
+def _read_liver(liver: LiverReader, image: Tensor, maps: Tensor, corner: Corner) -> Tensor:
+    """The maps with the tumours of the liver as its own reader sees them."""
+    return with_liver(maps, liver.tumours(cut(image, corner, LIVER_BOX)), corner)
 
 
 def see_pair(before: Perceived, after: Perceived, voxel_ml: float) -> SeenPair:
@@ -310,8 +330,9 @@ def load_ensemble(folder: Path, device: str = "auto") -> Ensemble:
         raise _foreign(f"scans prepared in way {card.prepare_version}; this program prepares them"
                        f" in way {PrepareConfig().version}")  # fmt: skip
     try:
-        perceiver = Perceiver()
-        perceiver.load_state_dict(load_file(folder / PERCEIVER))
+        tensors = load_file(folder / PERCEIVER)
+        perceiver = Perceiver(reads_liver=any(name.startswith("liver.") for name in tensors))
+        perceiver.load_state_dict(tensors)
         foreseers = _foreseers(folder, card)
         usual = Usual()
         usual.load_state_dict(load_file(folder / USUAL))

@@ -2,11 +2,13 @@
 
 Pooled over a whole thorax, features hardly feel a lesion. So the first network says, voxel by
 voxel, what is where, `ctrs.model.measure` makes a few numbers of that, and the second network
-makes survival of those.
+makes survival of those. Tumours of the liver are few and faint: a part of the first network looks
+at nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,12 +23,16 @@ from ctrs.types import KINDS, STRUCTURES
 
 WIDTHS = (32, 64, 128, 192)
 EMBEDDED = WIDTHS[2]
+LIVER_WIDTHS = (16, 32, 64, 96)
 RARE = 4.0  # logits start here below zero: few voxels are tumour or fluid
 # The soft tissues spread out, and the liver, in which tumours differ by 20 HU.
 WINDOWS_HU = ((-160.0, 240.0), (0.0, 160.0))
 # Discrete times in months after the follow-up scan; 12 must be one of them.
 EDGES_MONTHS = (3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 24.0, 30.0, 36.0)
 _KINDS = [STRUCTURES.index(kind) for kind in KINDS]
+_LIVER = STRUCTURES.index("liver_tumour")
+
+Corner = tuple[int, int, int]  # first voxel of a box, (z, y, x); may lie outside
 
 
 class Perception(NamedTuple):
@@ -58,7 +64,9 @@ class Perceiver(nn.Module):
     around it, its edge on little.
     """
 
-    def __init__(self) -> None:
+    liver: LiverReader | None  # a trained one, or none
+
+    def __init__(self, reads_liver: bool = False) -> None:
         super().__init__()
         a, b, c, d = WIDTHS
         windows = 1 + len(WINDOWS_HU)
@@ -71,6 +79,7 @@ class Perceiver(nn.Module):
         self.up1 = _Merge(b, a)
         self.fine = SubpixelUpsample(3, a, 1, scale_factor=2)
         self.coarse = nn.Conv3d(a, len(STRUCTURES) - 1, 1)
+        self.liver = LiverReader() if reads_liver else None
 
     def forward(self, image: Tensor) -> Perception:
         x1 = self.stem(windowed(image))  # (B, 1, Z, Y, X) -> (B, 32, Z/2, Y/2, X/2)
@@ -80,6 +89,36 @@ class Perceiver(nn.Module):
         x3 = self.up3(self.down3(x3), x3)
         x1 = self.up1(self.up2(x3, x2), x1)
         return Perception(embedding, self.fine(x1) - RARE, self.coarse(x1) - RARE)
+
+
+class LiverReader(nn.Module):
+    """The liver alone, at full resolution: a box of the image → a map of its tumours.
+
+    A metastasis differs from the liver around it by less than two noisy voxels differ from each
+    other, and only one scan in six has any. What learns to see everything learns little of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        a, b, c, d = LIVER_WIDTHS
+        self.stem = _convolution(1 + len(WINDOWS_HU), a)  # 1/1
+        self.down1 = nn.Sequential(_convolution(a, b, stride=2), _Residual(b))  # 1/2
+        self.down2 = nn.Sequential(_convolution(b, c, stride=2), _Residual(c), _Residual(c))  # 1/4
+        self.down3 = nn.Sequential(_convolution(c, d, stride=2), _Residual(d), _Residual(d))  # 1/8
+        self.up2 = _Merge(d, c)
+        self.up1 = _Merge(c, b)
+        self.out = nn.Conv3d(b, 1, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits, higher = tumour: (B, 1, Z, Y, X) -> (B, 1, Z/2, Y/2, X/2)."""
+        x1 = self.down1(self.stem(windowed(image)))
+        x2 = self.down2(x1)
+        x2 = self.up2(self.down3(x2), x2)
+        return self.out(self.up1(x2, x1)) - RARE  # type: ignore[no-any-return]
+
+    def tumours(self, image: Tensor) -> Tensor:
+        """Probabilities in every voxel of the box: (B, 1, Z, Y, X)."""
+        return _up(torch.sigmoid(self(image).float()), image)
 
 
 class _Residual(nn.Module):
@@ -101,6 +140,41 @@ class _Merge(nn.Module):
 
     def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
         return self.join(shallow + _up(self.narrow(deep), shallow))  # type: ignore[no-any-return]
+
+
+def with_liver(maps: Tensor, found: Tensor, corner: Corner) -> Tensor:
+    """The maps of a scan with the tumours of the liver as `LiverReader` sees them.
+
+    Args:
+        maps: (B, S, Z, Y, X), probabilities of `STRUCTURES`.
+        found: (B, 1, z, y, x), probabilities in a box of the same voxels.
+        corner: First voxel of the box; it may leave the scan.
+    """
+    whole = maps.shape[2:]
+    back = (-corner[0], -corner[1], -corner[2])
+    there = cut(torch.ones_like(found), back, whole) > 0
+    liver = torch.where(there, cut(found, back, whole), maps[:, _LIVER, None])
+    maps = maps.clone()
+    maps[:, _LIVER] = liver[:, 0]
+    maps[:, 0] = torch.maximum(maps[:, 0], liver[:, 0])
+    return maps
+
+
+def cut(image: Tensor, corner: Corner, shape: Sequence[int]) -> Tensor:
+    """A box of an image (B, 1, Z, Y, X); 0, which is air, where it leaves the scan."""
+    meets = [_meet(n, c, m) for n, c, m in zip(image.shape[2:], corner, shape, strict=True)]
+    z, y, x = (inside for inside, _ in meets)
+    k, j, i = (part for _, part in meets)
+    box = image.new_zeros((*image.shape[:2], *shape))
+    box[:, :, k, j, i] = image[:, :, z, y, x]
+    return box
+
+
+def _meet(whole: int, start: int, length: int) -> tuple[slice, slice]:
+    """Where a stretch of an axis lies within it: in the axis, and in the stretch."""
+    low = min(max(start, 0), whole)
+    high = max(min(start + length, whole), low)
+    return slice(low, high), slice(low - start, high - start)
 
 
 def place(net: nn.Module, device: torch.device) -> None:

@@ -15,10 +15,9 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
 
-from ctrs.errors import InputRejected
-from ctrs.model.figures import draw_loss
 from ctrs.model.map_loss import VOXEL_ML, Sample, perceive_loss
 from ctrs.model.network import Perceiver, place
+from ctrs.model.training import Training
 from ctrs.trial.prepared import WORKERS, load_prepared
 from ctrs.types import STRUCTURES, Floats
 
@@ -108,39 +107,19 @@ def train_perceiver(
         InputRejected: The checkpoint is of another number of steps, or of another network.
     """
     torch.manual_seed(seed)
-    net = Perceiver()
+    net = Perceiver(reads_liver=start is not None and start.liver is not None)
     if start is not None:
         net.load_state_dict(start.state_dict())
     place(net, device)
-    optimiser = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=config.steps + 1, pct_start=0.1
-    )
-    checkpoint = checkpoints / "perceive.pt"
-    losses = _resume(checkpoint, config.steps, net, optimiser, schedule)
-    if len(losses) >= config.steps:
-        return net.eval()
-    recent: list[Tensor] = []  # stay on the device: to look at each would make it wait
-    for step, sample in enumerate(
-        _samples(gathered(), config, seed, len(losses), device), start=len(losses) + 1
-    ):
-        recent.append(_step(net, optimiser, sample))
-        schedule.step()
-        if step % config.save_every == 0 or step == config.steps:
-            losses += _finite(recent)
-            recent.clear()
-            progress(f"perceive {step}/{config.steps}: loss {np.mean(losses[-100:]):.3f}")
-            _save(checkpoint, config.steps, losses, net, optimiser, schedule)
-    draw_loss(losses, checkpoints / "perceive.png")
+    training = Training(
+        "perceive", checkpoints, net, config.steps, config.learning_rate, config.save_every,
+        progress,
+    )  # fmt: skip
+    if not training.finished:
+        done = len(training.losses)
+        for sample in _samples(gathered(), config, seed, done, device):
+            training.learn(_loss(net, sample))
     return net.eval()
-
-
-def _finite(losses: list[Tensor]) -> list[float]:
-    """The losses of some steps, whose gradients had a size, too."""
-    found = torch.stack(losses).cpu().numpy()
-    if not np.isfinite(found).all():
-        raise FloatingPointError("The first network's loss or its slope is no number any more.")
-    return [float(loss) for loss in found[:, 0]]
 
 
 def _samples(
@@ -168,56 +147,10 @@ def _samples(
                 batch.clear()
 
 
-def _step(net: Perceiver, optimiser: torch.optim.Optimizer, sample: Sample) -> Tensor:
-    """(2,): the loss, and the size of its gradient."""
+def _loss(net: Perceiver, sample: Sample) -> Tensor:
     with torch.autocast(sample.image.device.type, torch.bfloat16):
         seen = net(sample.image.contiguous(memory_format=torch.channels_last_3d))
-    loss = perceive_loss(seen.fine.float(), seen.coarse.float(), sample)
-    optimiser.zero_grad()
-    loss.backward()
-    size = torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-    optimiser.step()
-    return torch.stack([loss.detach(), size.detach()])
-
-
-def _save(
-    checkpoint: Path,
-    steps: int,
-    losses: list[float],
-    net: Perceiver,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> None:
-    """With what is needed to go on, or without where all ``steps`` are done."""
-    state = {"steps": steps, "losses": losses, "net": net.state_dict()}
-    if len(losses) < steps:
-        state |= {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
-    torch.save(state, checkpoint.with_suffix(".part"))
-    checkpoint.with_suffix(".part").replace(checkpoint)
-
-
-def _resume(
-    checkpoint: Path,
-    steps: int,
-    net: Perceiver,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> list[float]:
-    """The losses of the steps that are done."""
-    if not checkpoint.exists():
-        return []
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    known = state.get("steps")
-    if known != steps:
-        raise InputRejected(
-            f"A training of {known or 'an older kind'} steps lies there; {steps} are asked for.",
-            "Choose an empty folder, or the number of steps that it was begun with.",
-        )
-    net.load_state_dict(state["net"])
-    if "optimiser" in state:
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])
-    return list(state["losses"])
+    return perceive_loss(seen.fine.float(), seen.coarse.float(), sample)
 
 
 # --- Samples --------------------------------------------------------------------------------

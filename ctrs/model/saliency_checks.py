@@ -45,7 +45,7 @@ LESS_THAN = {"randomisation_ssim": 0.5}
 # the input; None are all second networks.
 STAGES: dict[str, tuple[str, ...] | None] = {
     "second networks": None,
-    "maps": ("fine", "coarse"),
+    "maps": ("fine", "coarse", "liver"),
     "way up": ("up1", "up2", "up3"),
     "way down": ("down1", "down2", "down3"),
     "stem": ("stem",),
@@ -238,7 +238,8 @@ def _randomised(ensemble: Ensemble, seed: int) -> dict[str, Ensemble]:
 def _networks(ensemble: Ensemble, parts: tuple[str, ...] | None) -> Sequence[nn.Module]:
     if parts is None:
         return ensemble.foreseers
-    return [getattr(ensemble.perceiver, part) for part in parts]
+    found = (getattr(ensemble.perceiver, part) for part in parts)
+    return [part for part in found if part is not None]
 
 
 def _draw_anew(module: nn.Module) -> None:

@@ -41,8 +41,10 @@ from ctrs.model.perceive import (
     mixed,
     train_perceiver,
 )
+from ctrs.model.read_liver import ReadLiverConfig, train_liver_reader
 from ctrs.model.weights import FORESEERS, PERCEIVER, USUAL, Card, checksum, write_card
 from ctrs.trial.prepared import (
+    LIVERS,
     PREPARED,
     RARE,
     RESCANS,
@@ -71,6 +73,7 @@ class TrainConfig:
     """Everything about a training run but its data."""
 
     perceive: PerceiveConfig = field(default_factory=PerceiveConfig)
+    read_liver: ReadLiverConfig = field(default_factory=ReadLiverConfig)
     foresee: ForeseeConfig = field(default_factory=ForeseeConfig)
     seed: int = 1
 
@@ -129,7 +132,13 @@ def train(
             progress,
             load_ensemble(continue_from, "cpu").perceiver if continue_from else None,
         )
-        perceiver = _as_stored(trained)
+        perceiver = trained
+    livers = scanned(trial, LIVERS)
+    if livers:
+        perceiver.liver = train_liver_reader(
+            trial, livers, checkpoints, on, config.read_liver, config.seed, progress
+        )
+    perceiver = _as_stored(perceiver)
     seen = see_trial(trial, table, perceiver, on, checkpoints / "seen.npz", progress)
     _draw_volumes(table, seen, checkpoints / "seen.png")
     cases = as_cases(table, seen.inputs)

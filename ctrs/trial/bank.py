@@ -5,7 +5,8 @@
 visits (first axis), 8-bit arrays on the model's grid: ``image`` (0-255 over the window), ``lungs``
 (0 or 1), the known ones of `ctrs.types.STRUCTURES` (0-255 = share of the voxel), and for patients
 in real anatomy ``ignore`` (1 = a tumour of the real chest, in no truth). ``rescans`` and ``rare``
-hold the same of further scans. ``trial.json`` says what the trial was made from.
+hold the same of further scans, ``livers`` ``image`` and ``liver_tumour`` of the box around the
+liver alone. ``trial.json`` says what the trial was made from.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import SimpleITK as sitk
 
 from ctrs.config import Config
 from ctrs.errors import InputRejected
-from ctrs.prepare import onto_model_grid, prepare
+from ctrs.liver import LIVER_BOX, liver_corner
+from ctrs.prepare import cut_box, onto_model_grid, prepare
 from ctrs.trial.population.patients import (
     TrialPatient,
     simulate_patient,
@@ -33,6 +35,7 @@ from ctrs.trial.population.patients import (
     trial_table,
 )
 from ctrs.trial.prepared import (
+    LIVERS,
     PREPARED,
     RARE,
     RESCANS,
@@ -50,8 +53,12 @@ from ctrs.trial.real.backgrounds import (
 from ctrs.trial.render import RenderedScan, protocol_of, render_visit
 from ctrs.types import Array
 
+ArraysOf = Callable[[int, TrialPatient, int], dict[str, Bytes]]  # of one visit
+
 RENDER_MM = 3.0  # pixel size for training scans: that of the model's grid, edges in proportion
-RARE_STREAM = 31  # beside a trial's seed: other patients than those of any trial
+RARE_STREAM, LIVER_STREAM = 31, 32  # beside a trial's seed: other patients than those of any trial
+HEALTHY_LIVERS = 4  # one in so many without a tumour of the liver is as many as there are with one
+LIVER_HEIGHTS = (-75.0, 100.0)  # mm from the base of the lungs: holds `ctrs.liver.LIVER_BOX`
 RENDERER = 4  # raise it when the same patient would be rendered differently
 
 
@@ -64,6 +71,7 @@ def simulate_trial(
     backgrounds: Path | None = None,
     rescans: int = 0,
     rare: int = 0,
+    livers: int = 0,
     workers: int = WORKERS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
@@ -74,6 +82,7 @@ def simulate_trial(
             days: lain down anew, another breath, another protocol of the same scanner.
         rare: So many patients with rare findings beside the trial, in no table: the first network
             learns from their scans what a trial shows too seldom.
+        livers: So many more patients of whom only the liver is rendered, in half the time.
         backgrounds: Folder of real scans (`ctrs.trial.real.backgrounds`): the patients' tumours and
             fluid are painted into these, one after the other, in place of simulated anatomy.
             What the simulated body would show beside them (emphysema, muscle, bone) is then
@@ -104,6 +113,8 @@ def simulate_trial(
         others = rare_patients(seed, collapse=backgrounds is None)
         numbered = list(enumerate(islice(others, rare)))
         _render_all(folder / RARE, numbered, backgrounds, workers, progress)
+        numbered = list(enumerate(islice(liver_patients(seed), livers)))
+        _render_all(folder / LIVERS, numbered, None, workers, progress, _liver_arrays)
     return table
 
 
@@ -120,6 +131,15 @@ def rare_patients(seed: int, *, collapse: bool) -> Iterator[TrialPatient]:
         patient = simulate_patient([seed, RARE_STREAM], "RARE", index)
         blocked = collapse and any(any(lesion.collapse) for lesion in patient.lesions)
         if patient.person.split == "train" and (patient.disease.pseudoprogression or blocked):
+            yield patient
+
+
+def liver_patients(seed: int) -> Iterator[TrialPatient]:
+    """Patients with tumours of the liver, and about as many without, without end; in no trial."""
+    for index in count(1):
+        patient = simulate_patient([seed, LIVER_STREAM], "LIVER", index)
+        ill = any(lesion.kind == "liver" for lesion in patient.lesions)
+        if patient.person.split == "train" and (ill or index % HEALTHY_LIVERS == 0):
             yield patient
 
 
@@ -165,10 +185,11 @@ def _render_all(
     backgrounds: Path | None,
     workers: int,
     progress: Callable[[int, int], None],
+    arrays_of: ArraysOf | None = None,
 ) -> None:
     folder.mkdir(exist_ok=True)
     with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
-        render = partial(_render_one, folder, backgrounds)
+        render = partial(_render_one, folder, arrays_of or partial(_arrays, backgrounds))
         done = pool.map(render, patients, chunksize=4)
         for index, _ in enumerate(done):
             progress(index + 1, len(patients))
@@ -193,13 +214,16 @@ def _real_scans(backgrounds: Path) -> list[RealScan]:
     return scans
 
 
-def _render_one(folder: Path, backgrounds: Path | None, numbered: tuple[int, TrialPatient]) -> None:
-    index, patient = numbered
-    path = folder / f"{patient.patient.patient}.npz"
-    if path.exists():
-        return
-    visits = [_visit_arrays(_visit(index, patient, v, backgrounds), Config()) for v in (0, 1)]
-    write_prepared(path, visits)
+def _render_one(folder: Path, arrays_of: ArraysOf, numbered: tuple[int, TrialPatient]) -> None:
+    path = folder / f"{numbered[1].patient.patient}.npz"
+    if not path.exists():
+        write_prepared(path, [arrays_of(*numbered, visit) for visit in (0, 1)])
+
+
+def _arrays(
+    backgrounds: Path | None, index: int, patient: TrialPatient, visit: int
+) -> dict[str, Bytes]:
+    return _visit_arrays(_visit(index, patient, visit, backgrounds), Config())
 
 
 def _visit(index: int, patient: TrialPatient, visit: int, backgrounds: Path | None) -> RenderedScan:
@@ -232,3 +256,11 @@ def _visit_arrays(scan: RenderedScan, config: Config) -> dict[str, Bytes]:
     if isinstance(scan, RealRendering):
         arrays["ignore"] = (share(scan.ignore.astype(np.float32)) > 25).astype(np.uint8)
     return arrays
+
+
+def _liver_arrays(index: int, patient: TrialPatient, visit: int) -> dict[str, Bytes]:
+    """Image and tumours in `ctrs.liver.LIVER_BOX`; ``index`` is not needed."""
+    scan = render_visit(patient, visit, RENDER_MM, heights=LIVER_HEIGHTS)
+    arrays = _visit_arrays(scan, Config())
+    corner = liver_corner(arrays["lungs"] > 0) or (0, 0, 0)
+    return {name: cut_box(arrays[name], corner, LIVER_BOX, 0) for name in ("image", "liver_tumour")}

@@ -22,7 +22,7 @@ Bytes = npt.NDArray[np.uint8]
 WORKERS = min(cpu_count() or 2, 16)  # that make or read scans side by side
 
 
-PREPARED, RESCANS, RARE = "prepared", "rescans", "rare"  # folders of a trial
+PREPARED, RESCANS, RARE, LIVERS = "prepared", "rescans", "rare", "livers"  # folders of a trial
 
 
 def load_prepared(

@@ -79,18 +79,26 @@ class TumourMaps:
 
 
 def render_visit(
-    patient: TrialPatient, visit: int, in_plane_mm: float = 1.0, protocol: Protocol | None = None
+    patient: TrialPatient,
+    visit: int,
+    in_plane_mm: float = 1.0,
+    protocol: Protocol | None = None,
+    heights: tuple[float, float] | None = None,
 ) -> RenderedScan:
     """Render visit 0 (baseline) or 1 (follow-up); the same arguments give the same voxels.
 
     Args:
         in_plane_mm: Pixel size of a drawn protocol.
         protocol: How to scan; by default drawn for this patient and visit.
+        heights: Only the slices between these, mm from the base of the lungs. Their noise is
+            another, and fluid stands higher: all of it is poured into them.
     """
     rng = np.random.default_rng([patient.seed, visit])
     posture = Posture.draw(rng)
     protocol = protocol or protocol_of(patient, visit, in_plane_mm)
     grid = protocol.grid(patient.anatomy.lung_height)
+    if heights is not None:
+        grid = grid.between(*heights)
     thorax = Thorax(patient.anatomy, posture, grid, protocol.enhancement)
     side = SIDES[0] if patient.disease.effusion_side == SIDES[0] else SIDES[1]
     contrast = protocol.enhancement

@@ -158,6 +158,13 @@ class Grid:
         z, y, x = (c - (n - 1) / 2 * mm for c, n, mm in zip(centre, shape, spacing, strict=True))
         return Grid(shape, spacing, (z, y, x))
 
+    def between(self, low: float, high: float) -> Grid:
+        """Its slices between two heights, mm."""
+        at = self.first[0] + np.arange(self.shape[0]) * self.spacing[0]
+        kept = np.flatnonzero((at >= low) & (at <= high))
+        shape, first = (len(kept), *self.shape[1:]), (float(at[kept[0]]), *self.first[1:])
+        return Grid(shape, self.spacing, first)
+
     def body(self, posture: Posture) -> tuple[Array, Array, Array]:
         """The voxels in the coordinates of a body that lies shifted and turned; broadcasts."""
         z, y, x = np.ix_(
