@@ -60,20 +60,25 @@ def test_box_that_leaves_the_scan_holds_air_there():
     assert cut(image, (9, 0, 0), (2, 2, 2)).abs().max() == 0  # wholly beside it
 
 
-def test_what_the_reader_finds_takes_the_place_of_the_map_in_the_box_alone():
+def test_tumour_of_the_liver_is_what_both_see_in_the_box_and_one_sees_beside_it():
     maps = torch.full((1, len(STRUCTURES), 4, 5, 6), 0.25)
-    found = torch.full((1, 1, 2, 3, 3), 0.75)
-    found[0, 0, 0] = 0.125
+    found = torch.full((1, 1, 2, 3, 3), 0.64)
+    found[0, 0, 0] = 0.01
     joined = with_liver(maps, found, (3, -1, 4))
     # Of the box only its first slice, last two rows and first two columns lie in the scan.
     inside = torch.zeros(4, 5, 6, dtype=torch.bool)
     inside[3, :2, 4:] = True
-    assert torch.equal(joined[0, LIVER] == 0.125, inside)
-    assert torch.equal(joined[0, LIVER] == 0.25, ~inside)
+    assert joined[0, LIVER][inside].numpy() == pytest.approx(0.05)  # sqrt(0.25 * 0.01)
+    assert (joined[0, LIVER][~inside] == 0.25).all()
     assert (joined[0, 0] == 0.25).all()  # it may still be tumour of another kind
     joined = with_liver(maps, found, (1, 0, 0))
-    assert joined[0, 0, 2, 1, 1] == 0.75  # tumour of the liver is tumour
+    assert float(joined[0, 0, 2, 1, 1]) == pytest.approx(0.4)  # tumour of the liver is tumour
+    assert float(joined[0, LIVER, 2, 1, 1]) == pytest.approx(0.4)  # sqrt(0.25 * 0.64)
     assert (maps == 0.25).all()
+    assert (joined[0, 3:] == 0.25).all()
+    nothing = maps.clone()
+    nothing[0, LIVER] = 0
+    assert (with_liver(nothing, found, (1, 0, 0))[0, LIVER] == 0).all()  # one alone says nothing
 
 
 def test_scan_is_read_with_its_liver():
@@ -93,9 +98,12 @@ def test_scan_is_read_with_its_liver():
     assert torch.equal(blind, plain)
     inside = torch.zeros(104, 88, 120, dtype=torch.bool)
     inside[8 : 8 + 48, 9 : 9 + 72, 11 : 11 + 72] = True
-    for at in (0, LIVER):
-        assert (read[0, at][inside] > 0.99).all()
-        assert torch.equal(read[0, at][~inside], plain[0, at][~inside])
+    certain = 1 / (1 + np.exp(-9))
+    expected = (plain[0, LIVER] * certain).sqrt()
+    assert (expected > 2 * plain[0, LIVER]).any()
+    assert read[0, LIVER][inside].numpy() == pytest.approx(expected[inside].numpy(), rel=1e-4)
+    assert torch.equal(read[0, LIVER][~inside], plain[0, LIVER][~inside])
+    assert torch.equal(read[0, 0], torch.maximum(plain[0, 0], read[0, LIVER]))
     others = [k for k in range(len(STRUCTURES)) if k not in (0, LIVER)]
     assert torch.equal(read[:, others], plain[:, others])
 

@@ -94,8 +94,8 @@ class Perceiver(nn.Module):
 class LiverReader(nn.Module):
     """The liver alone, at full resolution: a box of the image → a map of its tumours.
 
-    A metastasis differs from the liver around it by less than two noisy voxels differ from each
-    other, and only one scan in six has any. What learns to see everything learns little of it.
+    They are 30 to 45 HU darker than the liver, without a sharp edge, and one patient in six has
+    any. What learns to see everything at half the resolution learns little of them.
     """
 
     def __init__(self) -> None:
@@ -143,20 +143,23 @@ class _Merge(nn.Module):
 
 
 def with_liver(maps: Tensor, found: Tensor, corner: Corner) -> Tensor:
-    """The maps of a scan with the tumours of the liver as `LiverReader` sees them.
+    """The maps of a scan with the tumours of the liver as both parts of the first network see them.
+
+    Their geometric mean: what only one of them sees is little. The reader alone took the dome of a
+    real liver, bright by its blood, for 150 ml of tumour, and the rest of the network did not.
 
     Args:
         maps: (B, S, Z, Y, X), probabilities of `STRUCTURES`.
-        found: (B, 1, z, y, x), probabilities in a box of the same voxels.
+        found: (B, 1, z, y, x), those of `LiverReader` in a box of the same voxels.
         corner: First voxel of the box; it may leave the scan.
     """
-    whole = maps.shape[2:]
-    back = (-corner[0], -corner[1], -corner[2])
-    there = cut(torch.ones_like(found), back, whole) > 0
-    liver = torch.where(there, cut(found, back, whole), maps[:, _LIVER, None])
+    shape, back = maps.shape[2:], (-corner[0], -corner[1], -corner[2])
+    read = cut(torch.ones_like(found), back, shape)[:, 0] > 0
+    own = maps[:, _LIVER]
+    liver = torch.where(read, (own * cut(found, back, shape)[:, 0]).sqrt(), own)
     maps = maps.clone()
-    maps[:, _LIVER] = liver[:, 0]
-    maps[:, 0] = torch.maximum(maps[:, 0], liver[:, 0])
+    maps[:, _LIVER] = liver
+    maps[:, 0] = torch.maximum(maps[:, 0], liver)
     return maps
 
 

@@ -31,7 +31,7 @@ MORE = 4.0  # how much more a voxel of tumour counts
 class ReadLiverConfig:
     """How the liver's reader is trained, a few livers a step."""
 
-    steps: int = 1600
+    steps: int = 1400
     batch: int = 8
     learning_rate: float = 2e-3  # at its highest, from warm-up to zero
     save_every: int = 100
