@@ -131,7 +131,7 @@ def test_livers_are_of_other_patients_and_half_of_them_hold_tumours():
     assert not {p.seed for p in patients} & others
 
 
-def test_livers_are_boxes_that_lie_as_in_a_whole_scan(tmp_path):
+def test_livers_are_boxes_that_lie_as_in_a_whole_scan():
     patient = next(p for p in liver_patients(8) if 5 < _liver_ml(p)[1] < 50)
     rendered = bank._liver_arrays(0, patient, 1)
     assert {k: v.shape for k, v in rendered.items()} == dict.fromkeys(

@@ -111,10 +111,7 @@ def train_perceiver(
     if start is not None:
         net.load_state_dict(start.state_dict())
     place(net, device)
-    training = Training(
-        "perceive", checkpoints, net, config.steps, config.learning_rate, config.save_every,
-        progress,
-    )  # fmt: skip
+    training = Training("perceive", checkpoints, net, config, progress)
     if not training.finished:
         done = len(training.losses)
         for sample in _samples(gathered(), config, seed, done, device):

@@ -78,10 +78,7 @@ def train_liver_reader(
     torch.manual_seed(seed)
     net = LiverReader()
     place(net, device)
-    training = Training(
-        "read_liver", checkpoints, net, config.steps, config.learning_rate, config.save_every,
-        progress,
-    )  # fmt: skip
+    training = Training("read_liver", checkpoints, net, config, progress)
     if not training.finished:
         livers = gather_livers(trial, patients)
         for step in range(len(training.losses), config.steps):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,6 +12,22 @@ from torch import Tensor, nn
 
 from ctrs.errors import InputRejected
 from ctrs.model.figures import draw_loss
+
+
+class Pace(Protocol):
+    """How a network is trained, whatever it is shown.
+
+    Attributes:
+        learning_rate: At its highest, from warm-up to zero.
+        save_every: Steps from one checkpoint to the next.
+    """
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def save_every(self) -> int: ...
 
 
 class Training:
@@ -25,9 +42,7 @@ class Training:
         name: str,
         folder: Path,
         net: nn.Module,
-        steps: int,
-        learning_rate: float,
-        save_every: int,
+        pace: Pace,
         progress: Callable[[str], None],
     ) -> None:
         """Begin, or go on.
@@ -35,17 +50,16 @@ class Training:
         Args:
             name: Of checkpoint and figure in ``folder``.
             net: On its device already; a checkpoint replaces its weights.
-            learning_rate: At its highest, from warm-up to zero.
 
         Raises:
             InputRejected: The checkpoint is of another number of steps, or of another network.
         """
-        self._name, self._net, self._steps = name, net, steps
+        self._name, self._net, self._steps = name, net, pace.steps
         self._file, self._figure = folder / f"{name}.pt", folder / f"{name}.png"
-        self._save_every, self._progress = save_every, progress
-        self._optimiser = torch.optim.AdamW(net.parameters(), learning_rate, weight_decay=1e-4)
+        self._save_every, self._progress = pace.save_every, progress
+        self._optimiser = torch.optim.AdamW(net.parameters(), pace.learning_rate, weight_decay=1e-4)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimiser, learning_rate, total_steps=steps + 1, pct_start=0.1
+            self._optimiser, pace.learning_rate, total_steps=self._steps + 1, pct_start=0.1
         )
         self._recent: list[Tensor] = []  # stay on the device: to look at each would make it wait
         self.losses = self._resume()

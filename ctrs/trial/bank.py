@@ -57,8 +57,8 @@ ArraysOf = Callable[[int, TrialPatient, int], dict[str, Bytes]]  # of one visit
 
 RENDER_MM = 3.0  # pixel size for training scans: that of the model's grid, edges in proportion
 RARE_STREAM, LIVER_STREAM = 31, 32  # beside a trial's seed: other patients than those of any trial
-HEALTHY_LIVERS = 4  # one in so many without a tumour of the liver is as many as there are with one
-LIVER_HEIGHTS = (-75.0, 100.0)  # mm from the base of the lungs: holds `ctrs.liver.LIVER_BOX`
+HEALTHY_LIVERS = 4  # of so many patients without tumours of the liver one is taken
+LIVER_HEIGHTS = (-75.0, 100.0)  # mm from the base of the lungs: all but the top of the liver's box
 RENDERER = 4  # raise it when the same patient would be rendered differently
 
 
