@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ctrs.box import Corner
 from ctrs.types import Mask
 
 # Of the model's voxels of 3 mm, (z, y, x): 144 x 216 x 216 mm.
@@ -13,7 +14,7 @@ _BASE = 30  # slices of the lungs from their base, 90 mm
 _SOME = 20  # voxels in a slice, row or column: fewer are a stray bit of lung
 
 
-def liver_corner(lungs: Mask) -> tuple[int, int, int] | None:
+def liver_corner(lungs: Mask) -> Corner | None:
     """First voxel of `LIVER_BOX` ``(z, y, x)``; ``None`` where there are no lungs.
 
     The box may leave the scan on every side. It hangs on the base of the lungs alone, so that it

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 
+from ctrs.box import Corner, cut_box
 from ctrs.config import ChestConfig, PrepareConfig
 from ctrs.lungs import Chest, describe_chest, find_lungs
 from ctrs.types import Array, Mask, PreparedScan, Triple, Volume
@@ -165,9 +164,7 @@ def window(hu: Array, window_hu: tuple[float, float]) -> Array:
     return ((np.clip(hu, low, high) - low) / (high - low)).astype(np.float32)
 
 
-def _corner(
-    lungs: Mask, shape: tuple[int, int, int], begins: Sequence[int]
-) -> tuple[int, int, int]:
+def _corner(lungs: Mask, shape: tuple[int, int, int], begins: Sequence[int]) -> Corner:
     """First voxel of the box whose centre is the centre of the lungs' bounding box.
 
     Args:
@@ -181,20 +178,3 @@ def _corner(
         for a, b, n, k in zip(low, high, shape, begins, strict=True)
     )
     return z, y, x
-
-
-def cut_box(
-    array: npt.NDArray[Any],
-    corner: tuple[int, int, int],
-    shape: tuple[int, int, int],
-    fill: float,
-) -> npt.NDArray[Any]:
-    """Cut a box out of ``array``; where the box leaves the array it holds ``fill``."""
-    box = np.full(shape, fill, array.dtype)
-    source, target = [], []
-    for start, length, available in zip(corner, shape, array.shape, strict=True):
-        low, high = max(start, 0), min(start + length, available)
-        source.append(slice(low, max(high, low)))
-        target.append(slice(low - start, max(high, low) - start))
-    box[tuple(target)] = array[tuple(source)]
-    return box

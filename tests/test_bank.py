@@ -5,9 +5,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from ctrs.box import cut_box
 from ctrs.errors import InputRejected
 from ctrs.liver import LIVER_BOX, liver_corner
-from ctrs.prepare import cut_box
 from ctrs.trial import bank
 from ctrs.trial.bank import RARE_STREAM, liver_patients, rare_patients, simulate_trial
 from ctrs.trial.population.patients import simulate_patient, simulate_patients

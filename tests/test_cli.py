@@ -423,6 +423,23 @@ def test_simulate_writes_a_trial(run, tmp_path):
     assert len((tmp_path / "t" / "patients.csv").read_text().splitlines()) == 6
 
 
+def test_simulate_is_told_what_to_render_beside_the_trial(run, tmp_path, monkeypatch):
+    asked = {}
+
+    def simulate(folder, n, seed, **options):
+        asked.update(options, folder=folder, n=n, seed=seed)
+        return []
+
+    monkeypatch.setattr("ctrs.cli.trials.simulate_trial", simulate)
+    run("trial", "simulate", "--patients", 5, "--seed", 3, "--out", tmp_path / "t",
+        "--rescans", 2, "--rare", 4, "--livers", 7)  # fmt: skip
+    del asked["progress"]
+    assert asked == {
+        "folder": tmp_path / "t", "n": 5, "seed": 3, "voxels": True, "backgrounds": None,
+        "rescans": 2, "rare": 4, "livers": 7,
+    }  # fmt: skip
+
+
 def test_doctor_says_what_this_machine_offers(run, weights, tmp_path):
     code, document, _ = run("doctor")
     assert code == 0

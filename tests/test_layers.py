@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Each room may import only from those before it; a package is one room.
 ORDER = [
     "__init__", "memory", "places", "errors", "types", "signed", "measurement", "config", "kernels",
-    "ingest", "pair", "lungs", "liver", "prepare", "link", "align", "lesions", "response",
+    "ingest", "pair", "box", "lungs", "liver", "prepare", "link", "align", "lesions", "response",
     "text_table", "survival", "score", "rules", "trial", "model", "disk_cache", "slabs",
     "volume_cache", "pseudonym", "deidentify", "store", "cohort_import", "assess", "saliency",
     "what_if", "overlays", "linked", "analysis", "figures", "report", "demo", "release", "ui",

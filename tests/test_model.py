@@ -218,6 +218,21 @@ def test_days_between_the_scans_may_do_both_too():
     assert min(slopes) < 0 < max(slopes)
 
 
+def test_each_input_bends_the_hazard_by_itself():
+    net, at = Foreseer().eval(), INPUTS.index("mean muscle_cm2")
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        net.rises[:, at] = torch.tensor([4.0, -1.0, 0.5, 2.0, 3.0])  # from corner to corner
+    inputs = torch.zeros(4, len(INPUTS))
+    # Between the second and third corner (a quarter of the way), on the fourth, beyond both ends.
+    inputs[:, at] = torch.tensor([-1.25, 0.5, 9.0, -9.0])
+    with torch.inference_mode():
+        logits = net(inputs, torch.full((4,), 84.0))
+    expected = torch.tensor([4 - 0.25, 4 - 1 + 0.5, 8.5, 0.0])
+    torch.testing.assert_close(logits, expected[:, None].expand(-1, 9))
+
+
 def test_inputs_are_standardised_and_held_within_three_deviations():
     net, plain = wild_foreseer(1), wild_foreseer(1)
     net.centre[:], net.scale[:] = 2.0, 0.5
@@ -611,7 +626,7 @@ def test_missing_weights_are_refused(weights, tmp_path, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda card: card | {"format": 1}, "format 1; this program reads format 2"),
+        (lambda card: card | {"format": 1}, "format 1; this program reads format 3"),
         (lambda card: {k: v for k, v in card.items() if k != "format"}, "format None"),
         (lambda card: {k: v for k, v in card.items() if k != "cut_off"}, "cannot be read"),
         (lambda card: card | {"surprise": 1}, "cannot be read"),

@@ -154,6 +154,24 @@ def test_map_that_does_not_depend_on_the_weights_is_found_out(trial, quiet):
     assert found["missed"] == ["randomisation_ssim"]
 
 
+def test_all_parts_of_the_networks_are_drawn_anew_one_stage_after_the_other():
+    model, known = Model(), set()
+    for name, other in module._randomised(model, 1).items():
+        changed = {part for part, net in other.perceiver.items()
+                   if not torch.equal(net.weight, model.perceiver[part].weight)}  # fmt: skip
+        known |= set(STAGES[name] or ())
+        assert changed == known
+        assert not torch.equal(other.foreseers[0].weight, model.foreseers[0].weight)
+    assert known == set(model.perceiver)
+    assert {"liver", "stem", "fine"} <= known
+
+
+def test_network_without_a_reader_of_the_liver_is_checked_too():
+    model = Model()
+    model.perceiver.liver = None
+    assert set(module._randomised(model, 1)) == set(STAGES)
+
+
 def test_strongest_voxel_counts_in_the_scan_where_it_lies():
     maps, drivers = np.zeros((2, *GRID), np.float32), (np.zeros(GRID, bool), np.zeros(GRID, bool))
     maps[1, 4, 5, 6], maps[0, 9, 9, 9] = -3.0, 2.0

@@ -36,6 +36,7 @@ from ctrs.model.measure import INPUTS, MEASURES
 from ctrs.model.network import (
     EDGES_MONTHS,
     EMBEDDED,
+    LiverReader,
     Perceiver,
     expected_hazard_loss,
     logistic_hazard_loss,
@@ -236,6 +237,46 @@ def test_first_network_may_begin_with_another(trial, tmp_path):
     assert not torch.equal(begun.fine.conv_block.weight, other["fine.conv_block.weight"])
 
 
+def test_part_that_reads_the_liver_stays_as_it_is_while_the_rest_goes_on_learning(trial, tmp_path):
+    begun = Perceiver(reads_liver=True)
+    begun.load_state_dict({name: t.clone() for name, t in begun.state_dict().items()})
+    learnt = first_network(trial, tmp_path / "learnt", start=begun)
+    for name, tensor in begun.state_dict().items():
+        same = torch.equal(tensor, learnt[name])
+        assert same == name.startswith("liver.") or name.endswith("bias"), name
+
+
+def test_checkpoint_of_a_network_that_reads_no_liver_is_refused(trial, tmp_path):
+    for first, then in ((None, Perceiver(reads_liver=True)), (Perceiver(reads_liver=True), None)):
+        folder = tmp_path / f"{then is None}"
+        first_network(trial, folder, start=first)
+        with pytest.raises(InputRejected, match="another network"):
+            first_network(trial, folder, start=then)
+
+
+def test_what_was_measured_with_the_reader_before_is_not_inherited(trial, trained, tmp_path):
+    others = write_livers(trial, tmp_path / "trial")
+    shutil.rmtree(others / RESCANS)
+    config = replace(TINY, read_liver=ReadLiverConfig(steps=10, batch=1))
+    card = train_tiny(others, tmp_path / "learnt", config, perceiver_from=trained[1])
+    assert set(card.interval_parts) == {"calibration", "unseen"}
+    shutil.rmtree(others / LIVERS)
+    card = train_tiny(others, tmp_path / "kept", config, perceiver_from=trained[1])
+    assert set(card.interval_parts) == {"calibration", "unseen", "rescan"}
+
+
+def write_livers(trial, folder):
+    """A copy of the trial in which there is one liver to learn from."""
+    shutil.copytree(trial, folder)
+    (folder / LIVERS).mkdir()
+    rng = np.random.default_rng(4)
+    ball = np.zeros((32, 40, 40), np.uint8)
+    ball[12:20, 14:24, 14:24] = 255
+    visits = [{"image": rng.integers(180, 200, ball.shape).astype(np.uint8), "liver_tumour": ball}]
+    write_prepared(folder / LIVERS / "LIVER-0001.npz", visits)
+    return folder
+
+
 def test_training_may_continue_from_weights(trial, trained, tmp_path, monkeypatch):
     card, out = trained
     learns_nothing = replace(TINY.perceive, steps=1, learning_rate=0.0)
@@ -247,14 +288,7 @@ def test_training_may_continue_from_weights(trial, trained, tmp_path, monkeypatc
 
 
 def test_liver_is_learnt_where_the_trial_has_livers_and_kept_where_not(trial, trained, tmp_path):
-    out, others = trained[1], tmp_path / "trial"
-    shutil.copytree(trial, others)
-    (others / LIVERS).mkdir()
-    rng = np.random.default_rng(4)
-    ball = np.zeros((32, 40, 40), np.uint8)
-    ball[12:20, 14:24, 14:24] = 255
-    visits = [{"image": rng.integers(180, 200, ball.shape).astype(np.uint8), "liver_tumour": ball}]
-    write_prepared(others / LIVERS / "LIVER-0001.npz", visits)
+    out, others = trained[1], write_livers(trial, tmp_path / "trial")
     config = replace(TINY, read_liver=ReadLiverConfig(steps=10, batch=1))
     train_tiny(others, tmp_path / "learnt", config, perceiver_from=out)
     train_tiny(trial, tmp_path / "kept", config, perceiver_from=out)
@@ -270,6 +304,9 @@ def test_liver_is_learnt_where_the_trial_has_livers_and_kept_where_not(trial, tr
     assert {f"liver.{name}" for name in checkpoint["net"]} == read
     stored = checkpoint["net"]["out.weight"].to(torch.bfloat16)
     assert torch.equal(loaded.liver.out.weight.bfloat16(), stored)
+    # The second networks learnt from what the stored reader sees.
+    with np.load(tmp_path / "learnt/checkpoints/seen.npz") as seen:
+        assert str(seen["weights"]) == train_module._fingerprint(loaded)
     # Once learnt it is passed on.
     train_tiny(trial, tmp_path / "passed", config, perceiver_from=tmp_path / "learnt")
     passed = load_file(tmp_path / "passed" / PERCEIVER)
@@ -338,6 +375,13 @@ def test_other_first_network_is_shown_the_scans_again(trial, trained, looked, tm
         next(other.parameters()).add_(1e-3)
     see_trial(trial, table, other, CPU, kept, print)
     assert len(looked) == 4
+    other.liver = LiverReader().eval()
+    see_trial(trial, table, other, CPU, kept, print)
+    assert len(looked) == 6
+    with torch.no_grad():
+        other.liver.out.weight.add_(1e-3)
+    see_trial(trial, table, other, CPU, kept, print)
+    assert len(looked) == 8
 
 
 def test_second_scans_are_looked_at_in_their_own_folder(trial, trained, looked, tmp_path):
@@ -912,8 +956,8 @@ def test_second_network_repeats_itself(foresight):
     assert again.calibration == foresight.calibration
     assert again.interval_parts == foresight.interval_parts
     for one, other in zip(again.members, foresight.members, strict=True):
-        assert torch.equal(one.direct.weight, other.direct.weight)
-    assert not torch.equal(again.members[0].direct.weight, again.members[1].direct.weight)
+        assert torch.equal(one.rises, other.rises)
+    assert not torch.equal(again.members[0].rises, again.members[1].rises)
 
 
 # --- The interval ---------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def _train(options: argparse.Namespace) -> int:
     perceive = CONTINUED if options.continue_from else PerceiveConfig()
     if options.steps and options.perceiver:
         raise InputRejected(
-            "--steps are those of the first network, and --perceiver takes it as it is.",
+            "--steps are those of the first network, and --perceiver takes one that is trained.",
             "Leave out one of the two.",
         )
     if options.steps:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from ctrs.box import cut_box
 from ctrs.config import PrepareConfig
 from ctrs.errors import WeightsUnusable
 from ctrs.liver import LIVER_BOX, liver_corner
@@ -33,11 +34,8 @@ from ctrs.model.measure import (
 )
 from ctrs.model.network import (
     EDGES_MONTHS,
-    Corner,
     Foreseer,
-    LiverReader,
     Perceiver,
-    cut,
     place,
     survival,
     with_liver,
@@ -238,16 +236,13 @@ def perceive(perceiver: Perceiver, image: Tensor, lungs: Tensor, device: torch.d
     # bfloat16 is fast on every GPU we run on and on recent CPUs.
     with torch.autocast(device.type, torch.bfloat16):
         seen = perceiver(on_device)
-        maps = seen.probabilities()
-        if perceiver.liver is not None:
-            corner = liver_corner(lungs[0, 0].numpy() > 0)
-            maps = _read_liver(perceiver.liver, on_device, maps, corner) if corner else maps
-    return Perceived(image, lungs, maps.cpu(), seen.embedding.float().cpu())
-
-
-def _read_liver(liver: LiverReader, image: Tensor, maps: Tensor, corner: Corner) -> Tensor:
-    """The maps with the tumours of the liver as its own reader sees them."""
-    return with_liver(maps, liver.tumours(cut(image, corner, LIVER_BOX)), corner)
+        maps = seen.probabilities().cpu()
+        corner = liver_corner(lungs[0, 0].numpy() > 0) if perceiver.liver is not None else None
+        if perceiver.liver is not None and corner is not None:
+            liver = _tensor(cut_box(image[0, 0].numpy(), corner, LIVER_BOX, 0)).to(device)
+            found = perceiver.liver.tumours(liver)
+            maps = with_liver(maps, found[0, 0].cpu().numpy(), corner)
+    return Perceived(image, lungs, maps, seen.embedding.float().cpu())
 
 
 def see_pair(before: Perceived, after: Perceived, voxel_ml: float) -> SeenPair:

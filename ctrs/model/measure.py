@@ -34,7 +34,9 @@ MEASURES = (*(f"{name}_ml" for name in VOLUMES), "muscle_cm2", "chest_cm2", "lun
 # difference is growth in per cent.
 _TUMOUR_ML, _SMALL_ML = 0.3, 0.5
 _SMALLEST_ML = {"tumour_ml": _TUMOUR_ML, "effusion_ml": 50.0, "fibrosis_ml": 50.0}
-MEASURING = 2  # raise it when the same maps would be measured differently
+# Raise it when the same weights would see the same scans differently (the box of the liver, how two
+# readings are joined), or measure the same maps differently.
+MEASURING = 2
 NEW_ML = 0.3  # a new tumour as small as can be seen
 # Noise says how a scan was made, and nothing about the patient. Halos are too faint to rely on: in
 # real chests large tumours have some haze around them anyway, and the more, the larger they are.

@@ -8,31 +8,35 @@ at nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from monai.networks.blocks.convolutions import Convolution
 from monai.networks.blocks.upsample import SubpixelUpsample
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ctrs.box import Corner, cut_box
 from ctrs.config import PrepareConfig
 from ctrs.model.measure import INPUTS, WORSE
-from ctrs.types import KINDS, STRUCTURES
+from ctrs.types import KINDS, STRUCTURES, Array
 
 WIDTHS = (32, 64, 128, 192)
 EMBEDDED = WIDTHS[2]
 LIVER_WIDTHS = (16, 32, 64, 96)
 RARE = 4.0  # logits start here below zero: few voxels are tumour or fluid
-# The soft tissues spread out, and the liver, in which tumours differ by 20 HU.
+# The soft tissues spread out, and the liver, in which tumours differ by 30 to 45 HU.
 WINDOWS_HU = ((-160.0, 240.0), (0.0, 160.0))
 # Discrete times in months after the follow-up scan; 12 must be one of them.
 EDGES_MONTHS = (3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 24.0, 30.0, 36.0)
+# In standard deviations. By a straight line in place of these corners the predictions for 1,000
+# patients unknown to the first network (each by networks trained on 800 others) went with their
+# true log hazard by r = 0.847, with them by 0.854.
+CORNERS = (-3.0, -1.5, -0.5, 0.5, 1.5, 3.0)
+FIRST_RISE = 0.02  # of the hazard's logit from corner to corner, before training
 _KINDS = [STRUCTURES.index(kind) for kind in KINDS]
 _LIVER = STRUCTURES.index("liver_tumour")
-
-Corner = tuple[int, int, int]  # first voxel of a box, (z, y, x); may lie outside
 
 
 class Perception(NamedTuple):
@@ -142,42 +146,27 @@ class _Merge(nn.Module):
         return self.join(shallow + _up(self.narrow(deep), shallow))  # type: ignore[no-any-return]
 
 
-def with_liver(maps: Tensor, found: Tensor, corner: Corner) -> Tensor:
+def with_liver(maps: Tensor, found: Array, corner: Corner) -> Tensor:
     """The maps of a scan with the tumours of the liver as both parts of the first network see them.
 
     Their geometric mean: what only one of them sees is little. The reader alone took the dome of a
-    real liver, bright by its blood, for 150 ml of tumour, and the rest of the network did not.
+    real liver, bright by its blood, for 150 ml of tumour, and the rest of the network did not. No
+    gradient goes through it.
 
     Args:
-        maps: (B, S, Z, Y, X), probabilities of `STRUCTURES`.
-        found: (B, 1, z, y, x), those of `LiverReader` in a box of the same voxels.
+        maps: (1, S, Z, Y, X), probabilities of `STRUCTURES`.
+        found: (z, y, x), those of `LiverReader` in a box of the same voxels.
         corner: First voxel of the box; it may leave the scan.
     """
-    shape, back = maps.shape[2:], (-corner[0], -corner[1], -corner[2])
-    read = cut(torch.ones_like(found), back, shape)[:, 0] > 0
-    own = maps[:, _LIVER]
-    liver = torch.where(read, (own * cut(found, back, shape)[:, 0]).sqrt(), own)
+    z, y, x = maps.shape[2:]
+    back = (-corner[0], -corner[1], -corner[2])
+    read, there = (cut_box(part, back, (z, y, x), 0) for part in (np.ones_like(found), found))
+    own = maps[0, _LIVER]
+    liver = torch.where(torch.from_numpy(read) > 0, (own * torch.from_numpy(there)).sqrt(), own)
     maps = maps.clone()
-    maps[:, _LIVER] = liver
-    maps[:, 0] = torch.maximum(maps[:, 0], liver)
+    maps[0, _LIVER] = liver
+    maps[0, 0] = torch.maximum(maps[0, 0], liver)
     return maps
-
-
-def cut(image: Tensor, corner: Corner, shape: Sequence[int]) -> Tensor:
-    """A box of an image (B, 1, Z, Y, X); 0, which is air, where it leaves the scan."""
-    meets = [_meet(n, c, m) for n, c, m in zip(image.shape[2:], corner, shape, strict=True)]
-    z, y, x = (inside for inside, _ in meets)
-    k, j, i = (part for _, part in meets)
-    box = image.new_zeros((*image.shape[:2], *shape))
-    box[:, :, k, j, i] = image[:, :, z, y, x]
-    return box
-
-
-def _meet(whole: int, start: int, length: int) -> tuple[slice, slice]:
-    """Where a stretch of an axis lies within it: in the axis, and in the stretch."""
-    low = min(max(start, 0), whole)
-    high = max(min(start + length, whole), low)
-    return slice(low, high), slice(low - start, high - start)
 
 
 def place(net: nn.Module, device: torch.device) -> None:
@@ -210,10 +199,11 @@ def windowed(image: Tensor) -> Tensor:
 class Foreseer(nn.Module):
     """Logistic hazards from what was measured in a pair.
 
-    More tumour at the follow-up never raises the predicted survival, the rest being equal: the
-    inputs of `WORSE` enter with weights of one sign only. All inputs are standardised and held
-    within three standard deviations, so that a pair unlike all training pairs is not
-    extrapolated.
+    Each input bends the hazard by itself, along a line with a corner at each of `CORNERS`, and a
+    few hidden units see all inputs together. More tumour at the follow-up never raises the
+    predicted survival, the rest being equal: the inputs of `WORSE` enter with weights of one sign
+    only. All inputs are standardised and held between the outermost corners, so that a pair unlike
+    all training pairs is not extrapolated.
 
     Source of the loss: Gensheimer & Narasimhan, PeerJ 7 (2019) e6257.
     """
@@ -221,6 +211,7 @@ class Foreseer(nn.Module):
     centre: Tensor
     scale: Tensor
     worse: Tensor
+    corners: Tensor
 
     def __init__(self, hidden: int = 16) -> None:
         super().__init__()
@@ -229,7 +220,8 @@ class Foreseer(nn.Module):
         self.register_buffer("scale", torch.ones(n))
         worse = torch.tensor([name in WORSE for name in INPUTS] + [False])  # the days may do both
         self.register_buffer("worse", worse, persistent=False)
-        self.direct = nn.Linear(n + 1, 1)
+        self.register_buffer("corners", torch.tensor(CORNERS), persistent=False)
+        self.rises = nn.Parameter(torch.full((len(CORNERS) - 1, n + 1), FIRST_RISE))
         self.inner = nn.Linear(n + 1, hidden)
         self.outer = nn.Linear(hidden, 1)
         self.drop = nn.Dropout(0.1)
@@ -237,12 +229,14 @@ class Foreseer(nn.Module):
 
     def forward(self, inputs: Tensor, days: Tensor) -> Tensor:
         """Hazard logits per interval: (B, 26), (B,) -> (B, 9); higher = dies sooner."""
-        x = ((inputs - self.centre) / self.scale).clamp(-3, 3)
-        x = torch.cat([x, (days[:, None] - 84.0) / 28.0], dim=1)
-        straight = functional.linear(x, self._one_sign(self.direct.weight), self.direct.bias)
+        x = (inputs - self.centre) / self.scale
+        x = torch.cat([x, (days[:, None] - 84.0) / 28.0], dim=1).clamp(CORNERS[0], CORNERS[-1])
+        low, high = self.corners[:-1, None], self.corners[1:, None]
+        climbed = ((x[:, None] - low) / (high - low)).clamp(0, 1)  # (B, 5, 27)
+        alone = (climbed * self._one_sign(self.rises)).sum(dim=(1, 2))[:, None]
         bent = torch.tanh(functional.linear(x, self._one_sign(self.inner.weight), self.inner.bias))
         bent = functional.linear(self.drop(bent), self.outer.weight.abs(), self.outer.bias)
-        return straight + bent + self.baseline
+        return alone + bent + self.baseline
 
     def _one_sign(self, weight: Tensor) -> Tensor:
         return torch.where(self.worse, weight.abs(), weight)

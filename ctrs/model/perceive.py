@@ -271,8 +271,12 @@ def _disturb(image: Tensor, config: PerceiveConfig, rng: np.random.Generator) ->
     if rng.random() < 0.4:
         soft = functional.avg_pool3d(image, 3, stride=1, padding=1)
         image = image + float(rng.uniform(0, 0.8)) * (soft - image)
-    generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
-    grain = torch.randn(image.shape, generator=generator, device=image.device)
-    image = image + float(rng.uniform(0, 0.025)) * grain
+    image = with_noise(image, float(rng.uniform(0, 0.025)), rng)
     image = (image - 0.7) * float(rng.uniform(0.94, 1.06)) + 0.7 + float(rng.normal(0, 0.008))
     return image.clamp(0, 1)
+
+
+def with_noise(image: Tensor, size: float, rng: np.random.Generator) -> Tensor:
+    """The image with white noise of this standard deviation, made where the image lies."""
+    generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
+    return image + size * torch.randn(image.shape, generator=generator, device=image.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from ctrs.model.map_loss import VOXEL_ML, map_loss
 from ctrs.model.network import LiverReader, place
+from ctrs.model.perceive import with_noise
 from ctrs.model.training import Training
 from ctrs.trial.prepared import LIVERS, Bytes, load_prepared
 from ctrs.types import Floats
@@ -41,24 +43,25 @@ class Livers(NamedTuple):
     """Boxes around livers, as `ctrs.trial.bank` writes them.
 
     Attributes:
-        images, tumours: (N, z, y, x), bytes.
+        images, tumours: (z, y, x) each, bytes.
         weights: How often each is shown, adding up to 1.
     """
 
-    images: Bytes
-    tumours: Bytes
+    images: list[Bytes]
+    tumours: list[Bytes]
     weights: Floats
 
 
 def gather_livers(trial: Path, patients: Sequence[str]) -> Livers:
     """All livers of a trial, both visits of each patient."""
-    both = [load_prepared(trial, name, "image", TUMOUR, scans=LIVERS) for name in patients]
-    tumours = np.concatenate([arrays[TUMOUR] for arrays in both])
-    ml = tumours.sum(axis=(1, 2, 3)) / 255 * VOXEL_ML
+    images, tumours = [], []
+    for name in patients:
+        arrays = load_prepared(trial, name, "image", TUMOUR, scans=LIVERS)
+        images.append(arrays["image"])
+        tumours.append(arrays[TUMOUR])
+    ml = np.concatenate([both.sum(axis=(1, 2, 3)) for both in tumours]) / 255 * VOXEL_ML
     weights = np.where(ml > 0, np.where(ml < SMALL_ML, SMALL_SHOWN_MORE, 1.0), WITHOUT)
-    return Livers(
-        np.concatenate([arrays["image"] for arrays in both]), tumours, weights / weights.sum()
-    )
+    return Livers([*chain(*images)], [*chain(*tumours)], weights / weights.sum())
 
 
 def train_liver_reader(
@@ -125,8 +128,6 @@ def _disturb(image: Tensor, rng: np.random.Generator) -> Tensor:
     """Thick slices, noise, contrast, offset: what another scanner would have made of it."""
     if rng.random() < 0.3:
         image = functional.avg_pool3d(image, (3, 1, 1), 1, (1, 0, 0))
-    generator = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
-    grain = torch.randn(image.shape, generator=generator, device=image.device)
-    image = image + float(rng.uniform(0, 0.0085)) * grain  # 12 HU
+    image = with_noise(image, float(rng.uniform(0, 0.0085)), rng)  # 12 HU
     around = (image - 0.757) * float(rng.uniform(0.92, 1.08)) + 0.757  # 60 HU
     return (around + float(rng.normal(0, 0.0043))).clamp(0, 1)

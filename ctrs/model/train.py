@@ -96,9 +96,12 @@ def train(
     their card in ``out``.
 
     Args:
-        perceiver_from: Weights whose first network is taken as it is: a cohort without outlined
-            tumours trains the second network only.
+        perceiver_from: Weights whose first network is taken: a cohort without outlined tumours
+            trains the second network only.
         continue_from: Weights with whose first network the training of the first begins.
+
+            Of both the part that reads the liver is kept as it is, unless the trial has livers:
+            then another is learnt from them.
         backgrounds: See `ctrs.trial.real.backgrounds`.
 
     Raises:
@@ -135,6 +138,7 @@ def train(
         perceiver = trained
     livers = scanned(trial, LIVERS)
     if livers:
+        inherited = {}  # measured with another first network than this will be
         perceiver.liver = train_liver_reader(
             trial, livers, checkpoints, on, config.read_liver, config.seed, progress
         )

@@ -117,7 +117,14 @@ class Training:
                 " asked for.",
                 "Choose an empty folder, or the number of steps that it was begun with.",
             )
-        self._net.load_state_dict(state["net"])
+        try:
+            self._net.load_state_dict(state["net"])
+        except RuntimeError as error:
+            raise InputRejected(
+                "A training of another network lies there: one that begins elsewhere, or of another"
+                " version of the program.",
+                "Choose an empty folder, or train with the same options as before.",
+            ) from error
         if "optimiser" in state:
             self._optimiser.load_state_dict(state["optimiser"])
             self._schedule.load_state_dict(state["schedule"])

@@ -24,10 +24,11 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from ctrs.box import cut_box
 from ctrs.config import Config
 from ctrs.errors import InputRejected
 from ctrs.liver import LIVER_BOX, liver_corner
-from ctrs.prepare import cut_box, onto_model_grid, prepare
+from ctrs.prepare import onto_model_grid, prepare
 from ctrs.trial.population.patients import (
     TrialPatient,
     simulate_patient,
@@ -59,7 +60,7 @@ RENDER_MM = 3.0  # pixel size for training scans: that of the model's grid, edge
 RARE_STREAM, LIVER_STREAM = 31, 32  # beside a trial's seed: other patients than those of any trial
 HEALTHY_LIVERS = 4  # of so many patients without tumours of the liver one is taken
 LIVER_HEIGHTS = (-75.0, 100.0)  # mm from the base of the lungs: all but the top of the liver's box
-RENDERER = 4  # raise it when the same patient would be rendered differently
+RENDERER = 4  # raise it when of the same patient other scans, or another box, would be written
 
 
 def simulate_trial(
@@ -82,7 +83,8 @@ def simulate_trial(
             days: lain down anew, another breath, another protocol of the same scanner.
         rare: So many patients with rare findings beside the trial, in no table: the first network
             learns from their scans what a trial shows too seldom.
-        livers: So many more patients of whom only the liver is rendered, in half the time.
+        livers: So many more patients of whom only the liver is rendered, in half the time; of the
+            simulated body, with ``backgrounds`` too.
         backgrounds: Folder of real scans (`ctrs.trial.real.backgrounds`): the patients' tumours and
             fluid are painted into these, one after the other, in place of simulated anatomy.
             What the simulated body would show beside them (emphysema, muscle, bone) is then
