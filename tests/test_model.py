@@ -598,7 +598,7 @@ def test_networks_are_read_as_they_were_saved(weights, model):
     for k, net in enumerate(model.foreseers):
         for name, tensor in net.state_dict().items():
             assert torch.equal(tensor, saved[f"{k}.{name}"])
-    assert not torch.equal(model.foreseers[0].direct.weight, model.foreseers[1].direct.weight)
+    assert not torch.equal(model.foreseers[0].inner.weight, model.foreseers[1].inner.weight)
     for name, tensor in load_file(weights / USUAL).items():
         assert torch.equal(getattr(model.usual, name), tensor)
     assert float(model.usual.centre[-1]) == pytest.approx(0.1)

@@ -822,7 +822,7 @@ def test_every_map_has_its_loss_and_unknown_kinds_none():
 # --- The second network learns ------------------------------------------------------------------
 
 HARM, HELP, NEW = (INPUTS.index(n) for n in ("mean tumour_ml", "mean muscle_cm2", "new tumour"))
-CONFIG = ForeseeConfig(members=2, epochs=15)
+CONFIG = ForeseeConfig(members=2, epochs=40)
 
 
 def curves_of(log_hazard):
