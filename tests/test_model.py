@@ -224,12 +224,12 @@ def test_each_input_bends_the_hazard_by_itself():
         for parameter in net.parameters():
             parameter.zero_()
         net.rises[:, at] = torch.tensor([4.0, -1.0, 0.5, 2.0, 3.0])  # from corner to corner
-    inputs = torch.zeros(4, len(INPUTS))
-    # Between the second and third corner (a quarter of the way), on the fourth, beyond both ends.
-    inputs[:, at] = torch.tensor([-1.25, 0.5, 9.0, -9.0])
+    inputs = torch.zeros(5, len(INPUTS))
+    # Half the first stretch, a quarter of the second, the fourth corner, beyond both ends.
+    inputs[:, at] = torch.tensor([-2.25, -1.25, 0.5, 9.0, -9.0])
     with torch.inference_mode():
-        logits = net(inputs, torch.full((4,), 84.0))
-    expected = torch.tensor([4 - 0.25, 4 - 1 + 0.5, 8.5, 0.0])
+        logits = net(inputs, torch.full((5,), 84.0))
+    expected = torch.tensor([2.0, 4 - 0.25, 4 - 1 + 0.5, 8.5, 0.0])
     torch.testing.assert_close(logits, expected[:, None].expand(-1, 9))
 
 

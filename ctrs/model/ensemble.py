@@ -35,6 +35,7 @@ from ctrs.model.measure import (
 from ctrs.model.network import (
     EDGES_MONTHS,
     Foreseer,
+    LiverReader,
     Perceiver,
     place,
     survival,
@@ -237,12 +238,20 @@ def perceive(perceiver: Perceiver, image: Tensor, lungs: Tensor, device: torch.d
     with torch.autocast(device.type, torch.bfloat16):
         seen = perceiver(on_device)
         maps = seen.probabilities().cpu()
-        corner = liver_corner(lungs[0, 0].numpy() > 0) if perceiver.liver is not None else None
-        if perceiver.liver is not None and corner is not None:
-            liver = _tensor(cut_box(image[0, 0].numpy(), corner, LIVER_BOX, 0)).to(device)
-            found = perceiver.liver.tumours(liver)
-            maps = with_liver(maps, found[0, 0].cpu().numpy(), corner)
+        if perceiver.liver is not None:
+            maps = _read_liver(perceiver.liver, maps, image, lungs, device)
     return Perceived(image, lungs, maps, seen.embedding.float().cpu())
+
+
+def _read_liver(
+    liver: LiverReader, maps: Tensor, image: Tensor, lungs: Tensor, device: torch.device
+) -> Tensor:
+    """The maps with what the liver's own reader sees, where there are lungs to find it by."""
+    corner = liver_corner(lungs[0, 0].numpy() > 0)
+    if corner is None:
+        return maps
+    box = _tensor(cut_box(image[0, 0].numpy(), corner, LIVER_BOX, 0)).to(device)
+    return with_liver(maps, liver.tumours(box)[0, 0].cpu().numpy(), corner)
 
 
 def see_pair(before: Perceived, after: Perceived, voxel_ml: float) -> SeenPair:
