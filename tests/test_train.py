@@ -709,6 +709,14 @@ def test_thick_slices_smear_along_the_patient_and_nowhere_else():
     assert thin[0] < 1.5 * thin[1]
 
 
+def test_thick_or_blurred_slices_are_no_darker_at_the_ends_of_a_scan():
+    config, image = PerceiveConfig(thick_share=1.0), torch.full((1, 8, 30, 30), 0.7)
+    for seed in range(12):
+        found = perceive_module._disturb(image, config, np.random.default_rng(seed))
+        means = [float(part.mean()) for part in (found[:, 0], found[:, -1], found[..., 0], found)]
+        assert means == pytest.approx([means[-1]] * 4, abs=0.01)  # the noise of 240 voxels
+
+
 # --- The loss of the first network --------------------------------------------------------------
 
 

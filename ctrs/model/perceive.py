@@ -267,13 +267,19 @@ def _disturb(image: Tensor, config: PerceiveConfig, rng: np.random.Generator) ->
     """Thick slices, blur, noise, contrast, offset: what another scanner would have made of it."""
     if rng.random() < config.thick_share:
         kernel = (int(rng.choice([3, 5])), 1, 1)
-        image = functional.avg_pool3d(image, kernel, 1, (kernel[0] // 2, 0, 0))
+        image = mean_around(image, kernel)
     if rng.random() < 0.4:
-        soft = functional.avg_pool3d(image, 3, stride=1, padding=1)
+        soft = mean_around(image, (3, 3, 3))
         image = image + float(rng.uniform(0, 0.8)) * (soft - image)
     image = with_noise(image, float(rng.uniform(0, 0.025)), rng)
     image = (image - 0.7) * float(rng.uniform(0.94, 1.06)) + 0.7 + float(rng.normal(0, 0.008))
     return image.clamp(0, 1)
+
+
+def mean_around(image: Tensor, kernel: tuple[int, int, int]) -> Tensor:
+    """Means over boxes of voxels; at the ends over those that are there."""
+    z, y, x = (size // 2 for size in kernel)
+    return functional.avg_pool3d(image, kernel, 1, (z, y, x), count_include_pad=False)
 
 
 def with_noise(image: Tensor, size: float, rng: np.random.Generator) -> Tensor:

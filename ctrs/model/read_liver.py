@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ctrs.model.map_loss import VOXEL_ML, map_loss
 from ctrs.model.network import LiverReader, place
-from ctrs.model.perceive import with_noise
+from ctrs.model.perceive import mean_around, with_noise
 from ctrs.model.training import Training
 from ctrs.trial.prepared import LIVERS, Bytes, load_prepared
 from ctrs.types import Floats
@@ -127,7 +127,7 @@ def _varied(image: Bytes, tumour: Bytes, rng: np.random.Generator) -> tuple[Byte
 def _disturb(image: Tensor, rng: np.random.Generator) -> Tensor:
     """Thick slices, noise, contrast, offset: what another scanner would have made of it."""
     if rng.random() < 0.3:
-        image = functional.avg_pool3d(image, (3, 1, 1), 1, (1, 0, 0))
+        image = mean_around(image, (3, 1, 1))
     image = with_noise(image, float(rng.uniform(0, 0.0085)), rng)  # 12 HU
     around = (image - 0.757) * float(rng.uniform(0.92, 1.08)) + 0.757  # 60 HU
     return (around + float(rng.normal(0, 0.0043))).clamp(0, 1)
