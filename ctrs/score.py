@@ -154,7 +154,25 @@ def check_prediction(prediction: Prediction, config: ZoneConfig) -> list[Finding
                 " model was trained on.",
             )
         )
-    return findings
+    return [*findings, *_check_fluid(prediction, config)]
+
+
+def _check_fluid(prediction: Prediction, config: ZoneConfig) -> list[Finding]:
+    """Tumour that seems to shrink where fluid has come may lie in it."""
+    tumour, fluid = (prediction.biomarkers.get(n) for n in ("tumour_volume", "pleural_effusion"))
+    if tumour is None or fluid is None or fluid.change < config.amber_fluid_rise_ml:
+        return []
+    if tumour.change >= -config.amber_tumour_fall * tumour.baseline:
+        return []
+    return [
+        Finding(
+            Zone.AMBER,
+            f"Fluid around the lung rose from {fluid.baseline:.0f} to {fluid.follow_up:.0f} ml, and"
+            f" the tumour was read as {tumour.baseline:.1f} ml before and {tumour.follow_up:.1f} ml"
+            " now: fluid can hide tumour. See whether it is still there before you rely on this"
+            " score.",
+        )
+    ]
 
 
 def _not_assessable(findings: Sequence[Finding], model: ModelFacts) -> ResponseScore:

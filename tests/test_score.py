@@ -9,7 +9,7 @@ from ctrs.config import Config
 from ctrs.errors import NotAChest
 from ctrs.lungs import Chest
 from ctrs.score import check_pair, check_prediction, judge, risk_group, score
-from ctrs.types import Finding, PreparedScan, RiskGroup, ScanPair, Volume, Zone
+from ctrs.types import Biomarker, Finding, PreparedScan, RiskGroup, ScanPair, Volume, Zone
 from tests.scoring_fixtures import FixedModel, prediction
 
 CONFIG = Config()
@@ -89,6 +89,30 @@ def test_each_doubt_of_the_networks_at_its_limit(changes, zone, words):
     assert result.zone is zone
     assert len(result.reasons) == (zone is not Zone.GREEN)
     assert words in " ".join(result.reasons)
+
+
+@pytest.mark.parametrize(
+    ("fluid", "tumour", "doubted"),
+    [
+        ((20.0, 121.0), (10.0, 6.9), True),
+        ((20.0, 119.0), (10.0, 6.9), False),  # 99 ml more
+        ((20.0, 121.0), (10.0, 7.1), False),  # 29 % less
+        ((121.0, 20.0), (10.0, 6.9), False),  # fluid that went hides nothing
+        ((20.0, 121.0), (6.9, 10.0), False),
+        ((20.0, 121.0), (0.0, 0.0), False),
+    ],
+)
+def test_tumour_that_goes_where_fluid_comes_is_doubted(fluid, tumour, doubted):
+    read = {
+        "pleural_effusion": Biomarker(*fluid, "ml"),
+        "tumour_volume": Biomarker(*tumour, "ml"),
+    }
+    findings = check_prediction(replace(prediction(), biomarkers=read), CONFIG.zone)
+    assert [finding.zone for finding in findings] == [Zone.AMBER] * doubted
+    if doubted:
+        (reason,) = (finding.reason for finding in findings)
+        assert "rose from 20 to 121 ml" in reason
+        assert "read as 10.0 ml before and 6.9 ml now: fluid can hide tumour" in reason
 
 
 def test_every_doubt_is_told():
