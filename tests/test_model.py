@@ -626,7 +626,7 @@ def test_missing_weights_are_refused(weights, tmp_path, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda card: card | {"format": 1}, "format 1; this program reads format 3"),
+        (lambda card: card | {"format": 1}, "format 1; this program reads format 4"),
         (lambda card: {k: v for k, v in card.items() if k != "format"}, "format None"),
         (lambda card: {k: v for k, v in card.items() if k != "cut_off"}, "cannot be read"),
         (lambda card: card | {"surprise": 1}, "cannot be read"),

@@ -94,7 +94,7 @@ class Places(NamedTuple):
 class SeenPair(NamedTuple):
     """What is left of two scans for the second network, (N, …)."""
 
-    inputs: Tensor  # (N, 26), see `ctrs.model.measure.INPUTS`
+    inputs: Tensor  # (N, 21), see `ctrs.model.measure.INPUTS`
     measures: Tensor  # (N, 2, 15), baseline and follow-up
     embeddings: Tensor  # (N, 2, 128)
 

@@ -40,7 +40,7 @@ class Cases:
     """Pairs after the first network, with what became of the patients.
 
     Attributes:
-        inputs: (N, 26), `ctrs.model.measure.INPUTS`.
+        inputs: (N, 21), `ctrs.model.measure.INPUTS`.
         days: (N,) between the scans.
         months, event: (N,) from the follow-up scan.
         truth: (N, 9) true survival given the scans at `EDGES_MONTHS`; ``None`` among real

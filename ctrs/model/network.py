@@ -228,11 +228,11 @@ class Foreseer(nn.Module):
         self.baseline = nn.Parameter(torch.full((len(EDGES_MONTHS),), -2.0))
 
     def forward(self, inputs: Tensor, days: Tensor) -> Tensor:
-        """Hazard logits per interval: (B, 26), (B,) -> (B, 9); higher = dies sooner."""
+        """Hazard logits per interval: (B, 21), (B,) -> (B, 9); higher = dies sooner."""
         x = (inputs - self.centre) / self.scale
         x = torch.cat([x, (days[:, None] - 84.0) / 28.0], dim=1).clamp(CORNERS[0], CORNERS[-1])
         low, high = self.corners[:-1, None], self.corners[1:, None]
-        climbed = ((x[:, None] - low) / (high - low)).clamp(0, 1)  # (B, 5, 27)
+        climbed = ((x[:, None] - low) / (high - low)).clamp(0, 1)  # (B, 5, 22)
         alone = (climbed * self._one_sign(self.rises)).sum(dim=(1, 2))[:, None]
         bent = torch.tanh(functional.linear(x, self._one_sign(self.inner.weight), self.inner.bias))
         bent = functional.linear(self.drop(bent), self.outer.weight.abs(), self.outer.bias)

@@ -21,7 +21,7 @@ CARD = "card.json"
 PERCEIVER, FORESEERS = "perceiver.safetensors", "foreseers.safetensors"
 USUAL = "usual.safetensors"
 REPORT = "report.md"  # what was measured, in words
-FORMAT = 3  # of the card; another format needs another program
+FORMAT = 4  # of the card; another format needs another program
 
 
 @dataclass(frozen=True, kw_only=True)
