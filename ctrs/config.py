@@ -104,8 +104,8 @@ class ZoneConfig:
     """When an answer is given with caution or not at all. Limits from our own reasoning."""
 
     amber_slice_spacing_mm: float = 5.0
-    # Of the 605 simulated patients of the demo cohort half have more than 0.63, a twentieth more
-    # than 0.70, two more than 0.72. That is the widest that an answer near one half has while the
+    # Of the 605 simulated patients of the demo cohort half have more than 0.62, a twentieth more
+    # than 0.69, one more than 0.72. That is the widest that an answer near one half has while the
     # networks agree; beyond, they do not.
     amber_interval_width: float = 0.72
     amber_ood_percentile: float = 95.0
