@@ -127,6 +127,8 @@ def show_zones() -> None:
         f"slices more than {zone.amber_slice_spacing_mm:g} mm apart",
         f"an interval wider than {100 * zone.amber_interval_width:.0f} points",
         f"less usual than {zone.amber_ood_percentile:g} % of the training pairs",
+        f"{zone.amber_fluid_rise_ml:.0f} ml more fluid around the lung while the tumour seems more"
+        f" than {zone.amber_tumour_fall:.0%} smaller",
         f"the scan begins or ends inside the lungs (more than {chest.amber_cut_ratio:.0%} of the"
         " largest lung area in the last slice)",
         "the two scans were made very differently",
