@@ -1011,7 +1011,7 @@ def test_what_the_networks_miss_by_hand():
 @pytest.fixture(scope="module")
 def half_blind():
     """Trained where half of what moves the hazard is hidden, with everybody scanned twice."""
-    patients = cases(n=1500, known=True, hidden=0.5)
+    patients = cases(n=3000, known=True, hidden=0.5)
     rng = torch.Generator().manual_seed(8)
     noisy = patients.inputs + 0.2 * torch.randn(patients.inputs.shape, generator=rng)
     return foreseen(patients, (patients, replace(patients, inputs=noisy)))
@@ -1025,7 +1025,7 @@ def ensemble_of(foresight, card):
 
 def test_nine_of_ten_unknown_patients_have_their_truth_in_the_interval(half_blind, trained):
     ensemble = ensemble_of(half_blind, read_card(trained[1]))
-    others = cases(n=500, seed=9, known=True, hidden=0.5)
+    others = cases(n=1500, seed=9, known=True, hidden=0.5)
     seen, inside = seen_of(others), 0
     for k in range(len(others)):
         curve = ensemble.foresee(seen.of(slice(k, k + 1)), 84).curve
